@@ -1,0 +1,122 @@
+"""Arrays and trees as the traced cores see them: checks, dtypes, strengths per leaf."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Tree = Any
+"""An array, or any pytree of arrays."""
+
+Numeric = chex.Numeric
+"""A Python number, a NumPy scalar or a (possibly traced) scalar array."""
+
+
+def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.inf) -> None:
+    """Raise unless every Python or NumPy number in `value` is finite and in [0, largest].
+
+    JAX arrays pass unread: looking at them would wait for the device, and inside a
+    trace they have no value.
+    """
+    for number in jax.tree.leaves(value):
+        if isinstance(number, bool | str) or number is Ellipsis:
+            raise TypeError(f"{name} must be a number, got {number!r}.")
+        if not isinstance(number, int | float | np.number | np.ndarray):
+            continue
+        if not np.all(np.isfinite(number)):
+            raise ValueError(f"{name} must be finite, got {number}.")
+        if np.any(np.less(number, 0)) or np.any(np.greater(number, largest)):
+            bound = "at least 0" if largest == np.inf else f"between 0 and {largest:g}"
+            raise ValueError(f"{name} must be {bound}, got {number}.")
+
+
+def float_array(leaf: Any) -> jax.Array:
+    """Return `leaf` as a real floating-point array; integers become the default float."""
+    if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
+        raise TypeError(
+            f"A leaf of type {type(leaf).__name__} is no array. Drop such leaves first, for "
+            "example with equinox.filter(model, equinox.is_inexact_array), or select leaves "
+            "with a mask (regjax.masks)."
+        )
+    array = jnp.asarray(leaf)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError("Complex weights are not supported; split them into real and imaginary.")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    return array
+
+
+def float_tree(tree: Tree) -> Tree:
+    """Return `tree` with every leaf as a real floating-point array."""
+    return jax.tree.map(float_array, tree)
+
+
+def _broadcast(prefix: Tree, tree: Tree, name: str) -> Tree:
+    try:
+        return jax.tree.broadcast(prefix, tree)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a scalar or a tree prefix of the weights (one value per subtree); "
+            f"its structure {jax.tree.structure(prefix)} is no prefix of "
+            f"{jax.tree.structure(tree)}."
+        ) from error
+
+
+def strengths(prefix: Tree, tree: Tree, name: str = "lambda_", *, largest: float = np.inf) -> Tree:
+    """Return a tree like `tree` holding the scalar strength of each leaf."""
+    check_strength(prefix, name, largest=largest)
+    full = _broadcast(prefix, tree, name)
+    for leaf in jax.tree.leaves(full):
+        if jnp.ndim(leaf) != 0:
+            raise ValueError(
+                f"{name} must be one scalar per leaf, got shape {jnp.shape(leaf)}. To try "
+                "several strengths at once, map over them: "
+                "jax.vmap(lambda strength: penalty(w, strength))(strengths)."
+            )
+    return full
+
+
+def step_sizes(prefix: Tree, tree: Tree) -> Tree:
+    """Return a tree like `tree` of step sizes, each a scalar or an array like its leaf."""
+    check_strength(prefix, "step_size")
+    full = _broadcast(prefix, tree, "step_size")
+    for step, leaf in zip(jax.tree.leaves(full), jax.tree.leaves(tree), strict=True):
+        if jnp.ndim(step) != 0 and jnp.shape(step) != jnp.shape(leaf):
+            raise ValueError(
+                f"step_size must be a scalar or have the shape of v: got {jnp.shape(step)} "
+                f"for a leaf of shape {jnp.shape(leaf)}."
+            )
+    return full
+
+
+def is_scalar(tree: Tree) -> bool:
+    """Return whether `tree` is a single scalar and not a tree or an array of several."""
+    return jax.tree_util.all_leaves([tree]) and jnp.ndim(tree) == 0
+
+
+def map_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> Tree:
+    """Apply `function` leaf by leaf and cast each result to the dtype of the first leaf."""
+    return jax.tree.map(lambda leaf, *r: function(leaf, *r).astype(leaf.dtype), tree, *rest)
+
+
+def sum_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
+    """Return the sum over leaves of the scalars `function(leaf, ...)`, in the leaves' dtype."""
+    terms = jax.tree.leaves(map_leaves(function, tree, *rest))
+    return functools.reduce(jnp.add, terms) if terms else jnp.zeros(())
+
+
+def max_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
+    """Return the largest of the scalars `function(leaf, ...)`, in the leaves' dtype."""
+    terms = jax.tree.leaves(map_leaves(function, tree, *rest))
+    return functools.reduce(jnp.maximum, terms) if terms else jnp.zeros(())
+
+
+def is_traced(*trees: Tree) -> bool:
+    """Return whether any leaf is a tracer, that is whether a JAX transformation is at work."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))

@@ -1,0 +1,63 @@
+"""Data from the caller's hands: arrays checked before any work starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from regjax._arrays import is_traced
+
+
+def as_matrix(X: Any, name: str = "X") -> np.ndarray:
+    """Return `X` as a finite NumPy matrix; float32 stays, everything else becomes float64.
+
+    Raises:
+        TypeError: if it is traced or not numeric.
+        ValueError: if it has not two dimensions, is empty, or holds NaN or infinity.
+    """
+    array = _as_float(X, name)
+    if array.ndim != 2:
+        hint = f"; for a single feature use {name}.reshape(-1, 1)" if array.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_features), got {array.shape}{hint}."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    bad = ~np.isfinite(array).all(axis=0)
+    if bad.any():
+        columns = np.flatnonzero(bad)[:10].tolist()
+        raise ValueError(
+            f"{name} holds NaN or infinity in column(s) {columns}; remove those rows or fill "
+            "the values in first."
+        )
+    return array
+
+
+def as_response(y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
+    """Return `y` as a finite NumPy vector of `n_samples` entries.
+
+    Raises:
+        TypeError: if it is traced or not numeric.
+        ValueError: if its shape does not fit, or it holds NaN or infinity.
+    """
+    array = _as_float(y, "y")
+    if array.ndim != 1:
+        raise ValueError(f"y must have shape (n_samples,), got {array.shape}; use y.ravel().")
+    if array.shape[0] != n_samples:
+        raise ValueError(f"X has {n_samples} rows but y has {array.shape[0]}.")
+    if not np.isfinite(array).all():
+        raise ValueError("y holds NaN or infinity; remove those rows first.")
+    return array.astype(dtype)
+
+
+def _as_float(values: Any, name: str) -> np.ndarray:
+    if is_traced(values):
+        raise TypeError(
+            f"{name} is traced: this function runs eagerly. Inside jit, vmap or grad use "
+            "regjax.solvers."
+        )
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    return array if array.dtype == np.float32 else array.astype(np.float64)

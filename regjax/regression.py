@@ -1,0 +1,252 @@
+"""Ridge, lasso and elastic-net regression by descent, for learning and inspection.
+
+All three minimise `||y - Xw - b||^2 / (2n) + penalty(w)` with an unpenalised intercept b.
+Ridge descends the gradient of loss and penalty; the other two take proximal gradient
+steps, so that their zeros are exact. Data is centred first and b follows from the means.
+
+float32 data is fitted in float32, all other data in float64, whatever JAX's own setting;
+weights come back as NumPy arrays. A constant column gets the weight 0, or stays wherever
+the penalty leaves it, which is 0 as well; a constant y gives zero weights and that
+constant as the intercept.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import warnings
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax._arrays import check_strength
+from regjax._inputs import as_matrix, as_response
+from regjax.penalties import ElasticNet
+from regjax.solvers import least_squares, proximal_gradient
+
+
+class ConvergenceWarning(UserWarning):
+    """An iterative fit stopped before it reached its optimum."""
+
+
+class _DescentRegression(abc.ABC):
+    """What the three regressions share: the fit, and what can be read off it.
+
+    Attributes (after `fit`):
+        intercept: b, a float.
+        history: objective before the first iteration and after each one; at most
+            n_iterations + 1 values, fewer where steps stopped changing the weights.
+        kkt_residual: distance from optimality without units: the largest correlation of a
+            feature with the residual that the optimality conditions do not allow.
+    """
+
+    def __init__(
+        self, lambda_: float, learning_rate: float | Literal["auto"], n_iterations: int
+    ) -> None:
+        check_strength(lambda_)
+        if learning_rate != "auto":
+            check_strength(learning_rate, "learning_rate")
+            if learning_rate == 0:
+                raise ValueError("learning_rate must be positive, got 0; use 'auto'.")
+        if isinstance(n_iterations, bool) or not isinstance(n_iterations, int | np.integer):
+            raise TypeError(f"n_iterations must be an integer, got {n_iterations!r}.")
+        if n_iterations < 1:
+            raise ValueError(f"n_iterations must be at least 1, got {n_iterations}.")
+        self.lambda_ = lambda_
+        self.learning_rate = learning_rate
+        self.n_iterations = int(n_iterations)
+        self._weights: np.ndarray | None = None
+
+    @abc.abstractmethod
+    def _split(self) -> tuple[float, float, float]:
+        """Return the ridge strength inside the smooth part, then the prox's two numbers."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit to X (n_samples, n_features) and y (n_samples,); returns self.
+
+        Raises:
+            ValueError: for data that is empty, not finite or of mismatched lengths, or a
+                learning rate at which descent diverges; the message names the largest
+                stable one.
+
+        Warns:
+            ConvergenceWarning: if `kkt_residual` is above 1e-3 at the end.
+        """
+        X = as_matrix(X)
+        y = as_response(y, len(X), X.dtype)
+        X_mean, y_mean = X.mean(axis=0), y.mean()
+        ridge, lambda_, l1_ratio = self._split()
+        auto = self.learning_rate == "auto"
+        with jax.enable_x64(X.dtype == np.float64):
+            if not auto:
+                largest = float(_largest_step(X - X_mean, y - y_mean, ridge))
+                if self.learning_rate >= 2 * largest:  # type: ignore[operator]
+                    raise ValueError(
+                        f"learning_rate={self.learning_rate:g} diverges on this data, as every "
+                        f"value from {2 * largest:.6g} on does. The largest safe value is "
+                        f"{largest:.6g}; use that, standardise the features, or "
+                        "learning_rate='auto'."
+                    )
+            weights, residual, n_steps, history = _descend(
+                X - X_mean,
+                y - y_mean,
+                ridge,
+                lambda_,
+                l1_ratio,
+                1.0 if auto else self.learning_rate,
+                n_iterations=self.n_iterations,
+                auto=auto,
+            )
+            self._weights = np.asarray(weights)
+            self.kkt_residual = float(residual)
+            self.history = np.asarray(history)[: int(n_steps) + 1]
+        self.intercept = float(y_mean - X_mean @ self._weights)
+        if not self.kkt_residual <= 1e-3:
+            warnings.warn(
+                f"After {self.n_iterations} iterations the fit is {self.kkt_residual:.1e} away "
+                "from its optimum (kkt_residual); raise n_iterations or use "
+                "learning_rate='auto'.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions (n_samples,) for X (n_samples, n_features)."""
+        weights = self.get_weights()
+        X = as_matrix(X)
+        if X.shape[1] != weights.size:
+            raise ValueError(f"X has {X.shape[1]} features but the fit had {weights.size}.")
+        return X @ weights + self.intercept
+
+    def get_weights(self) -> np.ndarray:
+        """Return the fitted weights (n_features,), without the intercept."""
+        if self._weights is None:
+            raise RuntimeError(f"This {type(self).__name__} is not fitted yet; call fit(X, y).")
+        return self._weights
+
+
+class RidgeRegression(_DescentRegression):
+    """Least squares with `lambda_ / 2 * sum w^2`, by gradient descent.
+
+    Args:
+        lambda_: strength >= 0.
+        learning_rate: step size of plain gradient descent, below 2 / L for curvature L; or
+            "auto", the largest safe one per coordinate, with acceleration.
+        n_iterations: number of steps; descent ends early only at a fixed point.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.array([[0.0], [1.0], [2.0]])
+        >>> model = RidgeRegression(lambda_=0.0, learning_rate="auto").fit(X, [1.0, 3.0, 5.0])
+        >>> print(model.get_weights().round(6), round(model.intercept, 6))
+        [2.] 1.0
+    """
+
+    def __init__(
+        self,
+        lambda_: float = 1.0,
+        learning_rate: float | Literal["auto"] = 0.01,
+        n_iterations: int = 1000,
+    ) -> None:
+        super().__init__(lambda_, learning_rate, n_iterations)
+
+    def _split(self) -> tuple[float, float, float]:
+        return self.lambda_, 0.0, 0.0
+
+
+class LassoRegression(_DescentRegression):
+    """Least squares with `lambda_ * sum |w|`, by proximal gradient descent.
+
+    Arguments are those of `RidgeRegression`.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.array([[0.0, 1.0], [1.0, -1.0], [2.0, 1.0], [3.0, -1.0]])
+        >>> model = LassoRegression(0.1, learning_rate="auto").fit(X, [1.0, 3.0, 5.0, 7.0])
+        >>> print(model.get_weights().round(2))
+        [1.92 0.  ]
+    """
+
+    def __init__(
+        self,
+        lambda_: float = 1.0,
+        learning_rate: float | Literal["auto"] = 0.01,
+        n_iterations: int = 1000,
+    ) -> None:
+        super().__init__(lambda_, learning_rate, n_iterations)
+
+    def _split(self) -> tuple[float, float, float]:
+        return 0.0, self.lambda_, 1.0
+
+
+class ElasticNetRegression(_DescentRegression):
+    """Least squares with `elastic_net_penalty(w, lambda_, l1_ratio)`, by proximal gradient.
+
+    Args:
+        lambda_: strength >= 0.
+        learning_rate: as in `RidgeRegression`.
+        n_iterations: as in `RidgeRegression`.
+        l1_ratio: mixing weight in [0, 1]; 1 is the lasso, 0 is ridge.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.array([[-1.0], [1.0]])
+        >>> model = ElasticNetRegression(1.0, "auto", l1_ratio=0.5).fit(X, [-2.0, 2.0])
+        >>> print(model.get_weights().round(6))
+        [1.]
+    """
+
+    def __init__(
+        self,
+        lambda_: float = 1.0,
+        learning_rate: float | Literal["auto"] = 0.01,
+        n_iterations: int = 1000,
+        l1_ratio: float = 0.5,
+    ) -> None:
+        super().__init__(lambda_, learning_rate, n_iterations)
+        check_strength(l1_ratio, "l1_ratio", largest=1.0)
+        self.l1_ratio = l1_ratio
+
+    def _split(self) -> tuple[float, float, float]:
+        return 0.0, self.lambda_, self.l1_ratio
+
+
+@jax.jit
+def _largest_step(X: jax.Array, y: jax.Array, ridge: float) -> jax.Array:
+    return least_squares(X, y).largest_step(ridge)
+
+
+@functools.partial(jax.jit, static_argnames=("n_iterations", "auto"))
+def _descend(
+    X: jax.Array,
+    y: jax.Array,
+    ridge: float,
+    lambda_: float,
+    l1_ratio: float,
+    learning_rate: float,
+    *,
+    n_iterations: int,
+    auto: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    loss = least_squares(X, y)
+    smooth = loss.smooth(ridge)
+    penalty = ElasticNet(lambda_, l1_ratio)
+    safe = loss.diagonal_steps(ridge)
+    solution = proximal_gradient(
+        smooth,
+        penalty,
+        jnp.zeros_like(loss.cross),
+        step_size=safe if auto else jnp.full_like(safe, learning_rate),
+        max_steps=n_iterations,
+        accelerate=auto,
+        record=True,
+    )
+    w = solution.value
+    _, gradient = smooth(w)
+    violation = jnp.abs(w - penalty.prox(w - safe * gradient, safe)) / safe
+    unit = jnp.sqrt(loss.diagonal * loss.scale)
+    residual = jnp.max(jnp.where(unit > 0, violation / jnp.where(unit > 0, unit, 1), violation))
+    return w, residual, solution.n_steps, solution.history

@@ -1,0 +1,23 @@
+"""Regularization as optax `GradientTransformation`s: coupled, decoupled, proximal.
+
+A coupled penalty is a link of a chain, before the optimizer. Decoupled decay and proximal
+steps must see the learning rate, so they wrap the optimizer's direction and apply the rate
+themselves:
+
+    Adam + L2   optax.chain(coupled_l2(lambda_), optax.adam(learning_rate))
+    AdamW       decoupled_weight_decay(optax.scale_by_adam(), learning_rate, lambda_)
+    Adam + L1   proximal(adam_direction(), learning_rate, L1(lambda_), metric="adaptive")
+"""
+
+from regjax.transforms.coupled import coupled_l1, coupled_l2
+from regjax.transforms.decoupled import decoupled_weight_decay, sgd_with_weight_decay
+from regjax.transforms.proximal import adam_direction, proximal
+
+__all__ = [
+    "adam_direction",
+    "coupled_l1",
+    "coupled_l2",
+    "decoupled_weight_decay",
+    "proximal",
+    "sgd_with_weight_decay",
+]

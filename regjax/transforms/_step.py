@@ -1,0 +1,43 @@
+"""What every transformation here needs: parameters, the step count, scheduled strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from regjax._arrays import Numeric, Tree, check_strength
+from regjax.masks import Mask, resolve
+from regjax.penalties import Masked, Penalty, mask_penalty
+
+ScalarOrSchedule = Numeric | Callable[[Numeric], Numeric]
+"""A number, a traced scalar, or a function of the step count that returns one."""
+
+
+def check_scalar(value: Any, name: str) -> None:
+    """Raise unless `value` is a schedule or a single valid strength."""
+    if not callable(value):
+        check_strength(value, name)
+
+
+def at_step(value: Any, count: jax.Array) -> Any:
+    """Return `value(count)` for a schedule, else `value`."""
+    return value(count) if callable(value) else value
+
+
+def masked_at(penalty: Any, mask: Mask | Tree, params: Tree, count: jax.Array) -> Masked:
+    """Return the penalty of this step, restricted to the leaves that the mask selects."""
+    current = at_step(penalty, count)
+    if not isinstance(current, Penalty):
+        raise TypeError(f"Expected a penalty object such as L1(1e-4), got {current!r}.")
+    return mask_penalty(current, resolve(mask, params))
+
+
+def require_params(params: Tree | None) -> Tree:
+    """Return `params`, or raise if the caller of `update` left them out."""
+    if params is None:
+        raise ValueError(
+            "Regularization needs the parameters: call update(gradients, state, params)."
+        )
+    return params

@@ -1,0 +1,170 @@
+"""Proximal steps: a gradient step on the loss, then the penalty's proximal operator.
+
+With direction `d_t`, one step is `w <- prox(w - learning_rate_t * d_t)`. The metric says in
+which geometry:
+
+    "euclidean"  threshold learning_rate_t * lambda_ for every coordinate
+    "adaptive"   threshold learning_rate_t * lambda_ / (sqrt(v_hat) + eps) per coordinate
+
+After Adam only the adaptive metric has the minimiser of `loss + penalty` as its fixed
+point; the Euclidean threshold is to L1 what AdamW is to L2, and minimises something else.
+Both reach exact zeros. Reference: Yun, Lozano and Yang (2021), "Adaptive proximal gradient
+methods for structured neural networks", algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from regjax._arrays import Numeric, Tree
+from regjax.masks import Mask, weights
+from regjax.penalties import Penalty
+from regjax.transforms._step import (
+    ScalarOrSchedule,
+    at_step,
+    check_scalar,
+    masked_at,
+    require_params,
+)
+
+Metric = Literal["euclidean", "adaptive"]
+
+
+class AdamDirectionState(NamedTuple):
+    """Adam's moments, with the numbers that turn the second one into a metric."""
+
+    adam: optax.ScaleByAdamState
+    b2: jax.Array
+    eps: jax.Array
+    eps_root: jax.Array
+
+    def metric(self) -> Tree:
+        """Return `sqrt(v_hat + eps_root) + eps`, what Adam divides its step by."""
+        v_hat = optax.tree.bias_correction(self.adam.nu, self.b2, self.adam.count)
+        return jax.tree.map(
+            lambda v: (jnp.sqrt(v + self.eps_root) + self.eps).astype(v.dtype), v_hat
+        )
+
+
+def adam_direction(
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    **kwargs: Any,
+) -> optax.GradientTransformation:
+    """Return `optax.scale_by_adam` with a state that tells its metric to `proximal`.
+
+    Arguments are those of `optax.scale_by_adam`. May stand inside a chain, for instance
+    after gradient clipping.
+    """
+    adam = optax.scale_by_adam(b1, b2, eps, eps_root, **kwargs)
+
+    def init(params: Tree) -> AdamDirectionState:
+        return AdamDirectionState(adam.init(params), *map(jnp.asarray, (b2, eps, eps_root)))
+
+    def update(
+        updates: Tree, state: AdamDirectionState, params: Tree | None = None
+    ) -> tuple[Tree, AdamDirectionState]:
+        updates, inner = adam.update(updates, state.adam, params)
+        return updates, AdamDirectionState(inner, *map(jnp.asarray, (b2, eps, eps_root)))
+
+    return optax.GradientTransformation(init, update)
+
+
+class ProximalState(NamedTuple):
+    """Steps taken so far, and the state of the wrapped direction."""
+
+    count: jax.Array  # type: ignore[assignment]
+    direction: Any
+
+
+def proximal(
+    direction: optax.GradientTransformation,
+    learning_rate: ScalarOrSchedule,
+    penalty: Penalty | Callable[[Numeric], Penalty],
+    *,
+    metric: Metric = "euclidean",
+    mask: Mask | Tree = weights,
+) -> optax.GradientTransformationExtraArgs:
+    """Step along `direction`, then take the proximal step of `penalty` on the penalised leaves.
+
+    Updates are emitted as `prox(w - learning_rate * d) - w`, so that `apply_updates` gives
+    the zeros of the proximal operator exactly, in every dtype.
+
+    Args:
+        direction: a transformation whose output is subtracted, times the learning rate, as
+            in `decoupled_weight_decay`. With `metric="adaptive"` it must be
+            `adam_direction`, alone or in a chain.
+        learning_rate: step size, or a schedule of it.
+        penalty: any penalty object or constraint, or a function of the step count that
+            returns one.
+        metric: the geometry of the proximal step; see the module's text.
+        mask: which leaves are penalised; biases and norms are left out by default.
+
+    Raises:
+        ValueError: for an unknown metric, or an adaptive one without `adam_direction` or
+            with a penalty that is not separable.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from regjax import L1
+        >>> ista = proximal(optax.identity(), 0.5, L1(1.0))
+        >>> w = jnp.array([2.0, 0.25])
+        >>> updates, _ = ista.update(jnp.zeros(2), ista.init(w), w)
+        >>> print(optax.apply_updates(w, updates))
+        [1.5 0. ]
+    """
+    check_scalar(learning_rate, "learning_rate")
+    if metric not in ("euclidean", "adaptive"):
+        raise ValueError(f"metric must be 'euclidean' or 'adaptive', got {metric!r}.")
+    direction = optax.with_extra_args_support(direction)
+
+    def init(params: Tree) -> ProximalState:
+        inner = direction.init(params)
+        current = masked_at(penalty, mask, params, jnp.zeros([], jnp.int32))
+        if metric == "adaptive":
+            _adaptive_state(inner)
+            if not current.separable:
+                raise ValueError(
+                    f"{type(current.penalty).__name__} is not separable and has no proximal "
+                    "operator with one step per coordinate; use metric='euclidean'."
+                )
+        return ProximalState(jnp.zeros([], jnp.int32), inner)
+
+    def update(
+        updates: Tree, state: ProximalState, params: Tree | None = None, **extra_args: Any
+    ) -> tuple[Tree, ProximalState]:
+        params = require_params(params)
+        rate = at_step(learning_rate, state.count)
+        steps, inner = direction.update(updates, state.direction, params, **extra_args)
+        if metric == "adaptive":
+            step_size = jax.tree.map(lambda m: rate / m, _adaptive_state(inner).metric())
+        else:
+            step_size = rate
+        moved = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, steps)
+        current = masked_at(penalty, mask, params, state.count)
+        updates = jax.tree.map(jnp.subtract, current.prox(moved, step_size), params)
+        return updates, ProximalState(optax.safe_increment(state.count), inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _adaptive_state(state: Any) -> AdamDirectionState:
+    found = [
+        node
+        for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, AdamDirectionState))
+        if isinstance(node, AdamDirectionState)
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            "metric='adaptive' needs the second moment of exactly one "
+            f"regjax.transforms.adam_direction in the direction, found {len(found)}; "
+            "use it in place of optax.scale_by_adam."
+        )
+    return found[0]

@@ -1,0 +1,29 @@
+"""Settings shared by all tests: compilation cache, precision, figures without a screen."""
+
+import os
+import pathlib
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Compiling dominates the suite; programs are kept between runs and between workers.
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    """Both precisions; JAX runs in 64 bit for the second alone, as a user's program would."""
+    with jax.enable_x64(request.param == np.float64):
+        yield request.param
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
