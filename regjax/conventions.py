@@ -71,7 +71,7 @@ def to_closed_form(lambda_: Numeric, n_samples: Numeric) -> Numeric:
     return to_sklearn_ridge(lambda_, n_samples)
 
 
-def from_sklearn_logistic(C: Numeric, n_samples: Numeric) -> Numeric:  # noqa: N803
+def from_sklearn_logistic(C: Numeric, n_samples: Numeric) -> Numeric:
     """Return `1 / (C n)`, for scikit-learn's LogisticRegression: `sum of losses + penalty / C`.
 
     Example:

@@ -175,7 +175,8 @@ def resolve(mask: Mask | Tree, params: Tree) -> Tree:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> resolve({"encoder": True, "head": False}, {"encoder": [jnp.ones(2)], "head": jnp.ones(2)})
+        >>> params = {"encoder": [jnp.ones(2)], "head": jnp.ones(2)}
+        >>> resolve({"encoder": True, "head": False}, params)
         {'encoder': [True], 'head': False}
     """
     if isinstance(mask, Mask):

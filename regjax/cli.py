@@ -1,0 +1,250 @@
+"""The command `regjax`: arguments to calls.
+
+    regjax sweep [DATA]      sweep lambda over an embedded data set or a table of yours
+    regjax predict RUN DATA  predict with the model that a sweep chose
+
+Faults of the input end with one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+_console = Console()
+_MOST_ROWS = 13
+_MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
+
+
+class _UsageError(click.ClickException):
+    exit_code = 2
+
+
+def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn faults of the input into one line and exit code 2."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, OSError) as error:
+            raise _UsageError(" ".join(str(error).split())) from error
+
+    return wrapper
+
+
+@click.group()
+@click.version_option(package_name="regjax")
+def main() -> None:
+    """Regularization for JAX: sweep lambda, choose, predict."""
+
+
+@main.command()
+@click.argument("data", required=False)
+@click.option("--target", help="Column to predict; embedded data sets have their own.")
+@click.option("--out", type=click.Path(path_type=pathlib.Path), help="Folder of the results.")
+@click.option(
+    "--models",
+    help="Comma-separated: ridge, lasso, elastic_net, mlp_l1, mlp_l2, mlp_decay, or the "
+    "groups linear, mlp, all.",
+)
+@click.option("--lambdas", help="Strengths: 0.01,0.1,1 or a range 1e-4:1:9 or classic.")
+@click.option("--l1-ratio", default=0.5, show_default=True, help="Elastic net: 1 is the lasso.")
+@click.option("--seeds", default=5, show_default=True, help="Splits and initialisations.")
+@click.option("--validation", default=0.2, show_default=True, help="Share of rows held out.")
+@click.option(
+    "--choose",
+    type=click.Choice(["minimum", "one_standard_error"]),
+    default="minimum",
+    show_default=True,
+    help="How the strength of the saved model is chosen.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["regression", "classification"]),
+    help="Overrides the guess from the target's type.",
+)
+@click.option("--drop", multiple=True, help="Column to leave out; may be repeated.")
+@click.option("--hidden", default=64, show_default=True, help="Perceptron: hidden units.")
+@click.option("--epochs", default=100, show_default=True, help="Perceptron: passes over the data.")
+@click.option("--batch-size", default=32, show_default=True, help="Perceptron: rows per step.")
+@click.option("--learning-rate", default=1e-2, show_default=True, help="Perceptron: Adam's peak.")
+@click.option("--figures/--no-figures", default=True, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds.")
+@_one_line
+def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options: Any) -> None:
+    """Sweep lambda on DATA: a CSV or Parquet file, or an embedded data set.
+
+    Embedded are diabetes, diabetes_quadratic and digits; without DATA all three are swept.
+    """
+    from regjax.sweeps import check_folder
+
+    names = _MAIN_JOB if data is None else (data,)
+    if data is None and options["target"] is not None:
+        raise ValueError("--target names a column of DATA, which is missing.")
+    out = out or pathlib.Path("runs") / (pathlib.Path(data).stem if data else "demo")
+    folders = [out / name if data is None else out for name in names]
+    for folder in folders:
+        check_folder(folder, overwrite=overwrite)
+    for name, folder in zip(names, folders, strict=True):
+        _sweep_one(name, folder, overwrite, **options)
+
+
+def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) -> None:
+    from regjax import sweeps
+    from regjax.sweeps import MLPOptions
+
+    started = time.perf_counter()
+    table = sweeps.load_table(data, options["target"], task=options["task"], drop=options["drop"])
+    models = options["models"].split(",") if options["models"] else None
+    if models is None and data == "digits":
+        models = ["mlp"]
+    lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] else None
+    mlp = MLPOptions(
+        options["hidden"], options["epochs"], options["batch_size"], options["learning_rate"]
+    )
+    encoding = table.encoding
+    n_samples, n_features = table.X.shape
+    _console.rule(f"[bold]{data}")
+    _say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
+    for note in table.notes:
+        _say(f"Note: {note}")
+    with _progress() as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(model: str, done: int, total: int) -> None:
+            if model not in tasks:
+                tasks[model] = bars.add_task(model, total=total)
+            bars.update(tasks[model], completed=done)
+
+        result = sweeps.sweep(
+            table,
+            models=models,
+            lambdas=lambdas,
+            l1_ratio=options["l1_ratio"],
+            seeds=options["seeds"],
+            validation_fraction=options["validation"],
+            rule=options["choose"],
+            mlp=mlp,
+            progress=report,
+        )
+    sweeps.save_run(result, out, overwrite=overwrite)
+    _print_results(result)
+    if options["figures"]:
+        from regjax import plots
+
+        paths = plots.save_figures(result, out / "figures")
+        _say(f"Figures: {out / 'figures'} ({len(paths)} files)")
+    _say(f"Tables, models, manifest: {out}")
+    _say(f"{time.perf_counter() - started:.1f} seconds")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.argument("data", type=click.Path(path_type=pathlib.Path))
+@click.option("--model", help="Model of the run; by default that of least validation loss.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    help="CSV or Parquet file to write; by default predictions are printed as CSV.",
+)
+@_one_line
+def predict(
+    run: pathlib.Path, data: pathlib.Path, model: str | None, out: pathlib.Path | None
+) -> None:
+    """Predict the rows of DATA with the model chosen by the sweep in the folder RUN."""
+    import polars as pl
+
+    from regjax.sweeps import load
+    from regjax.tables import read_table
+
+    fitted = load(run, model)
+    predictions = pl.DataFrame({fitted.encoding.target: fitted.predict(read_table(data))})
+    if out is None:
+        click.echo(predictions.write_csv(), nl=False)
+        return
+    if out.suffix == ".parquet":
+        predictions.write_parquet(out)
+    else:
+        predictions.write_csv(out)
+    click.echo(f"{predictions.height} predictions of {fitted.name} in {out}")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("lanes"),
+        TimeElapsedColumn(),
+        console=_console,
+    )
+
+
+def _print_results(result: Any) -> None:
+    score = "accuracy" if result.data.encoding.task == "classification" else "R2"
+    grid = RichTable(box=box.SIMPLE_HEAD, title="Results by strength, means over seeds")
+    for column in ("model", "lambda", "train", "validation", "± s.e.", score, "zeros", "fit"):
+        justify = "left" if column in ("model", "fit") else "right"
+        grid.add_column(column, justify=justify, no_wrap=True)
+    summary = result.summary()
+    left_out = 0
+    for name in result.entries:
+        rows = summary.filter(summary["model"] == name).to_dicts()
+        best = result.best()[name].lambda_
+        every = -(-len(rows) // _MOST_ROWS)
+        for i, (row, verdict) in enumerate(zip(rows, result.verdicts(name), strict=True)):
+            if i % every and row["lambda_"] != best:
+                left_out += 1
+                continue
+            grid.add_row(
+                name,
+                f"{row['lambda_']:.3g}",
+                f"{row['train_loss']:.4f}",
+                f"{row['validation_loss']:.4f}",
+                f"{row['validation_loss_se']:.4f}",
+                f"{row['validation_score']:.3f}",
+                f"{row['zero_share']:.0%}",
+                {"overfitting": "over", "underfitting": "under"}.get(verdict, ""),
+                style="bold green" if row["lambda_"] == best else None,
+            )
+        grid.add_section()
+    _console.print(grid)
+    if left_out:
+        _say(f"{left_out} more strengths are in results.csv.")
+
+    chosen = RichTable(box=box.SIMPLE_HEAD, title="Chosen lambda per model")
+    for column in ("model", "minimum", "one s.e.", "validation", "± s.e.", score, "zeros"):
+        justify = "left" if column == "model" else "right"
+        chosen.add_column(column, justify=justify, no_wrap=True)
+    choices = result.choices().to_dicts()
+    for row in choices:
+        chosen.add_row(
+            row["model"],
+            f"{row['lambda_min']:.3g}",
+            f"{row['lambda_1se']:.3g}",
+            f"{row['validation_loss']:.4f}",
+            f"{row['validation_loss_se']:.4f}",
+            f"{row['validation_score']:.3f}",
+            f"{row['zero_share']:.0%}",
+        )
+    _console.print(chosen)
+    for row in choices:
+        if row["at_edge"]:
+            _say(
+                f"Note: {row['model']} is best at the edge of its grid, lambda = "
+                f"{row['lambda_min']:.3g}; widen it with --lambdas."
+            )
+
+
+def _say(text: str) -> None:
+    _console.print(text, highlight=False, markup=False)

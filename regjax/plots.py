@@ -1,0 +1,413 @@
+"""Figures of a sweep, and the geometry of a penalty. Every function returns the Figure.
+
+They need the extra `plots`. Colours are those of Okabe and Ito, which the colour blind can
+tell apart; lines differ in dash or marker too.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from regjax._inputs import as_matrix, as_response
+from regjax.regression import LassoRegression, RidgeRegression
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from regjax.sweeps import SweepResult
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#000000",
+)
+_CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
+_DASHES = ("-", "--", "-.", ":")
+_LAMBDA = "strength $\\lambda$"
+_NAMED_PATHS = 8
+
+
+def loss_over_lambda(result: SweepResult) -> Figure:
+    """Return training and validation loss over the strength, one panel per model.
+
+    Means over seeds with one standard error. Both choices of the strength are marked; the
+    strengths at which the model over- or underfits are shaded.
+    """
+    names = list(result.entries)
+    figure, axes = _panels(len(names), width=4.2, height=3.6)
+    for axis, name in zip(axes, names, strict=True):
+        rows = _rows(result, name)
+        positive = rows["lambda_"] > 0
+        x = rows["lambda_"][positive]
+        if x.size == 0:
+            raise ValueError(f"The sweep of {name} has no strength above 0 to draw.")
+        order = np.argsort(x)
+        for part, color, dash in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
+            mean = rows[f"{part}_loss"][positive][order]
+            error = rows[f"{part}_loss_se"][positive][order]
+            axis.plot(x[order], mean, dash, color=color, marker="o", ms=3, label=part)
+            axis.fill_between(x[order], mean - error, mean + error, color=color, alpha=0.2, lw=0)
+        if not positive.all():
+            axis.axhline(
+                rows["validation_loss"][~positive][0],
+                color="0.45",
+                ls=":",
+                label="validation, no penalty",
+            )
+        for rule, dash, label in (
+            ("minimum", "-", "minimum"),
+            ("one_standard_error", "--", "one standard error"),
+        ):
+            chosen = result.best(rule=rule)[name].lambda_  # type: ignore[arg-type]
+            if chosen > 0:
+                axis.axvline(chosen, color=GREEN, ls=dash, lw=1.2, label=label)
+        _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
+        axis.set_xscale("log")
+        validation = rows["validation_loss"]
+        if np.nanmax(validation) > 4 * np.nanmin(validation):
+            axis.set_yscale("log")
+        axis.set_title(result.entries[name].label)
+        axis.set_xlabel(_LAMBDA)
+    regression = result.data.encoding.task == "regression"
+    axes[0].set_ylabel(
+        "loss (mean squared error / 2,\nresponse standardised)"
+        if regression
+        else "loss (cross-entropy, nats)"
+    )
+    _legend_below(figure, axes[0])
+    return figure
+
+
+def weight_distributions(result: SweepResult) -> Figure:
+    """Return the weights without a penalty, with L1 and with L2, each at its chosen strength.
+
+    Few weights are drawn one by one, many as a histogram; exact zeros are counted.
+    """
+    lanes = _distribution_lanes(result)
+    figure, axes = _panels(len(lanes), width=4.0, height=3.4, sharey=True)
+    size = max(weights.size for _, weights in lanes)
+    largest = max(np.abs(weights).max() for _, weights in lanes)
+    for axis, (title, weights), color in zip(axes, lanes, (BLACK, RED, BLUE), strict=False):
+        axis.set_title(title)
+        zeros = np.mean(weights == 0)
+        if size <= 100:
+            x = np.arange(weights.size)
+            axis.vlines(x, 0, weights, color=color, lw=1.5)
+            axis.plot(x[weights != 0], weights[weights != 0], "o", color=color, ms=3.5)
+            axis.plot(x[weights == 0], weights[weights == 0], "o", mfc="w", color=color, ms=3.5)
+            axis.axhline(0, color="0.6", lw=0.8)
+            axis.set_xlabel("weight number")
+        else:
+            edges = np.linspace(-largest, largest, 81)
+            axis.hist(weights[weights != 0], edges.tolist(), color=color, alpha=0.8)
+            axis.plot([0], [max(1, np.sum(weights == 0))], "v", color=color, ms=8, clip_on=False)
+            axis.set_yscale("log")
+            axis.set_xlabel("weight")
+        axis.text(
+            0.97,
+            0.95,
+            f"{zeros:.0%} exact zeros",
+            transform=axis.transAxes,
+            ha="right",
+            va="top",
+            bbox={"facecolor": "w", "alpha": 0.8, "lw": 0},
+        )
+    few = size <= 100
+    axes[0].set_ylabel("weight (standardised features)" if few else "number of weights")
+    return figure
+
+
+def coefficient_paths(result: SweepResult) -> Figure:
+    """Return the coefficients of the linear models over the strength, one panel per model.
+
+    They belong to standardised features, and to the first seed; of a classification, to
+    its last class. The largest are named.
+    """
+    names = [name for name, entry in result.entries.items() if entry.is_linear]
+    if not names:
+        raise ValueError("Coefficient paths are drawn for linear models; this sweep has none.")
+    figure, axes = _panels(len(names), width=4.6, height=4.0, sharey=True)
+    features = result.data.encoding.feature_names
+    for axis, name in zip(axes, names, strict=True):
+        strengths = np.asarray(result.entries[name].lambdas)
+        paths = result.lane_params[name]["weights"][0]
+        paths = paths if paths.ndim == 2 else paths[:, :, -1]
+        order = np.argsort(strengths)
+        order = order[strengths[order] > 0]
+        x, paths = strengths[order], paths[order]
+        rank = np.argsort(-np.abs(paths).max(axis=0))
+        for place, j in enumerate(rank):
+            named = place < _NAMED_PATHS
+            axis.plot(
+                x,
+                paths[:, j],
+                color=_CYCLE[place % len(_CYCLE)] if named else "0.75",
+                ls=_DASHES[place // len(_CYCLE) % len(_DASHES)],
+                lw=1.5 if named else 0.7,
+                zorder=2 if named else 1,
+                label=features[j] if named else None,
+            )
+        _mark_chosen(axis, result, name)
+        axis.axhline(0, color="0.4", lw=0.8)
+        axis.set_xscale("log")
+        axis.set_xlabel(_LAMBDA)
+        axis.set_title(result.entries[name].label)
+        axis.legend(fontsize=7, ncols=2, loc="best")
+    axes[0].set_ylabel("coefficient (standardised features)")
+    return figure
+
+
+def sparsity_and_condition(result: SweepResult) -> Figure:
+    """Return the share of exact zeros and the condition number over the strength.
+
+    The condition number is that of `X'X / n` plus the L2 part of the strength; perceptrons
+    have none, and then the figure has one panel.
+    """
+    linear = [name for name, entry in result.entries.items() if entry.is_linear]
+    figure, axes = _panels(2 if linear else 1, width=4.8, height=3.6)
+    for place, name in enumerate(result.entries):
+        style: dict[str, Any] = {
+            "color": _CYCLE[place % len(_CYCLE)],
+            "ls": _DASHES[place % len(_DASHES)],
+            "marker": "osD^v>"[place % 6],
+            "ms": 3.5,
+            "label": result.entries[name].label,
+        }
+        rows = _rows(result, name)
+        positive = rows["lambda_"] > 0
+        order = np.argsort(rows["lambda_"][positive])
+        x = rows["lambda_"][positive][order]
+        axes[0].plot(x, 100 * rows["zero_share"][positive][order], **style)
+        if name in linear:
+            condition = rows["condition_number"][positive][order]
+            axes[1].plot(x, np.where(np.isfinite(condition), condition, np.nan), **style)
+    axes[0].set(xscale="log", xlabel=_LAMBDA, ylabel="exact zeros (% of weights)", ylim=(-3, 103))
+    axes[0].legend(fontsize=8)
+    if linear:
+        axes[1].set(
+            xscale="log",
+            yscale="log",
+            xlabel=_LAMBDA,
+            ylabel="condition number of $X^TX/n + \\lambda_2 I$",
+        )
+    return figure
+
+
+def geometry(
+    X: Any,
+    y: Any,
+    lambda_: float | None = None,
+    feature_names: Sequence[str] = ("$w_1$", "$w_2$"),
+) -> Figure:
+    """Return the diamond and the circle with the loss contours they touch, for two features.
+
+    Both panels show the least-squares loss of standardised data. The lasso and the ridge
+    solution at the same strength are computed, and each ball is the one that touches its
+    solution: `sum |w| = sum |w_lasso|` and `||w|| = ||w_ridge||`. The ball is not 1 / lambda.
+
+    Args:
+        X: (n_samples, 2).
+        y: (n_samples,).
+        lambda_: strength in standardised units; by default the geometric mean of the
+            strengths at which the lasso loses its first and its second feature.
+        feature_names: labels of the two axes.
+
+    Raises:
+        ValueError: if X has not two columns that vary, or y is constant.
+    """
+    X = as_matrix(X).astype(np.float64)
+    y = as_response(y, len(X), X.dtype)
+    if X.shape[1] != 2 or (np.ptp(X, axis=0) == 0).any() or np.ptp(y) == 0:
+        raise ValueError("geometry takes two features that vary and a response that varies.")
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = (y - y.mean()) / y.std()
+    if lambda_ is None:
+        lambda_ = _corner_strength(X, y)
+    gram, cross = X.T @ X / len(y), X.T @ y / len(y)
+    least_squares = np.linalg.lstsq(gram, cross, rcond=None)[0]
+    lasso = LassoRegression(lambda_, "auto").fit(X, y).get_weights()
+    ridge = RidgeRegression(lambda_, "auto").fit(X, y).get_weights()
+
+    figure, axes = _panels(2, width=4.6, height=4.4, sharey=True)
+    reach = 1.25 * max(np.abs(least_squares).max(), np.abs(lasso).sum(), np.linalg.norm(ridge))
+    line = np.linspace(-reach, reach, 201)
+    w1, w2 = np.meshgrid(line, line)
+    excess = _quadratic(w1 - least_squares[0], w2 - least_squares[1], gram)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    radius = np.abs(lasso).sum()
+    diamond = radius * np.array([[1, 0, -1, 0, 1], [0, 1, 0, -1, 0]])
+    circle = np.linalg.norm(ridge) * np.array([np.cos(angle), np.sin(angle)])
+    for axis, ball, w, title in (
+        (axes[0], diamond, lasso, "lasso: $|w_1| + |w_2|$"),
+        (axes[1], circle, ridge, "ridge: $w_1^2 + w_2^2$"),
+    ):
+        touching = _quadratic(w[0] - least_squares[0], w[1] - least_squares[1], gram)
+        levels = touching * np.array([0.1, 0.4, 1.0, 2.0, 3.5, 5.5])
+        axis.contour(w1, w2, excess, np.unique(levels), colors="0.6", linewidths=0.8)
+        axis.contour(w1, w2, excess, [touching], colors=BLACK, linewidths=1.4)
+        axis.fill(*ball, color=SKY, alpha=0.35)
+        axis.plot(*ball, color=BLUE)
+        axis.plot(*least_squares, "s", color=BLACK, label="least squares")
+        axis.plot(*w, "o", color=RED, ms=8, label=f"solution ({w[0]:.2f}, {w[1]:.2f})")
+        axis.axhline(0, color="0.4", lw=0.6)
+        axis.axvline(0, color="0.4", lw=0.6)
+        axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=feature_names[0], title=title)
+        axis.set_aspect("equal")
+        axis.legend(fontsize=8, loc="lower left")
+    axes[0].set_ylabel(feature_names[1])
+    figure.suptitle(f"loss contours and the ball that touches, $\\lambda$ = {lambda_:.3g}")
+    return figure
+
+
+def result_geometry(result: SweepResult) -> Figure:
+    """Return `geometry` for the two features of a regression most telling for the response.
+
+    The first is the one of largest correlation with the response, the second the one of
+    largest correlation with what it leaves unexplained.
+    """
+    if result.data.encoding.task != "regression" or result.data.X.shape[1] < 2:
+        raise ValueError("The geometry is drawn for a regression with at least two features.")
+    X = result.data.X - result.data.X.mean(axis=0)
+    scale = X.std(axis=0)
+    X = X / np.where(scale > 0, scale, 1)
+    y = result.data.y - result.data.y.mean()
+    first = int(np.argmax(np.abs(X.T @ y)))
+    rest = y - X[:, first] * (X[:, first] @ y) / (X[:, first] @ X[:, first])
+    correlation = np.abs(X.T @ rest) * (np.arange(X.shape[1]) != first)
+    pair = [first, int(np.argmax(correlation))]
+    names = [result.data.encoding.feature_names[j] for j in pair]
+    return geometry(X[:, pair], y, feature_names=names)
+
+
+def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathlib.Path]:
+    """Write every figure that fits the sweep to `folder` as PNG and return their paths."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = [loss_over_lambda, sparsity_and_condition]
+    if _distribution_lanes(result):
+        drawings.append(weight_distributions)
+    if any(entry.is_linear for entry in result.entries.values()):
+        drawings.append(coefficient_paths)
+    varying = int(np.sum(np.ptp(result.data.X, axis=0) > 0))
+    if result.data.encoding.task == "regression" and varying >= 2:
+        drawings.append(result_geometry)
+    paths = []
+    for draw in drawings:
+        path = folder / f"{draw.__name__.removeprefix('result_')}.png"
+        draw(result).savefig(path, dpi=150)
+        paths.append(path)
+    return paths
+
+
+def _panels(
+    n: int, *, width: float, height: float, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    # A bare Figure, not pyplot's: nothing global is touched, and nothing is left open.
+    columns = min(n, 3)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    axes = list(grid.ravel())
+    for unused in axes[n:]:
+        unused.remove()
+    for axis in axes[:n]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes[:n]
+
+
+def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
+    frame: pl.DataFrame = result.summary()
+    rows = frame.filter(frame["model"] == name)
+    return {column: rows[column].to_numpy() for column in rows.columns}
+
+
+def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
+    edges = np.sqrt(x[1:] * x[:-1])
+    left, right = np.r_[x[0], edges], np.r_[edges, x[-1]]
+    for verdict, color in (("overfitting", RED), ("underfitting", PURPLE)):
+        chosen = verdicts == verdict
+        if chosen.any():
+            low, high = left[chosen].min(), right[chosen].max()
+            axis.axvspan(low, high, color=color, alpha=0.10, lw=0)
+            axis.text(
+                np.sqrt(low * high),
+                0.99,
+                verdict,
+                transform=axis.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                fontsize=8,
+                color=color,
+            )
+
+
+def _mark_chosen(axis: Axes, result: SweepResult, name: str) -> None:
+    chosen = result.best()[name].lambda_
+    if chosen > 0:
+        axis.axvline(chosen, color=GREEN, lw=1.2)
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+
+
+def _distribution_lanes(result: SweepResult) -> list[tuple[str, np.ndarray]]:
+    """Return (title, weights) without penalty, with L1 and with L2, as far as swept."""
+    by_penalty = {entry.penalty: name for name, entry in reversed(result.entries.items())}
+    found: list[tuple[str, str, float]] = []
+    for penalty in ("L1", "L2"):
+        if penalty in by_penalty:
+            name = by_penalty[penalty]
+            found.append((penalty, name, result.best()[name].lambda_))
+    for _, name, _ in found[:1]:
+        if 0.0 in result.entries[name].lambdas:
+            found.insert(0, ("no penalty", name, 0.0))
+    lanes = []
+    for title, name, strength in found:
+        lane = result.entries[name].lambdas.index(strength)
+        tree = _lane(result.lane_params[name], lane)
+        arrays = result.entries[name].model.penalized_weights(tree)
+        weights = np.concatenate([np.asarray(array).ravel() for array in arrays])
+        label = title if strength == 0 else f"{title}, $\\lambda$ = {strength:.3g}"
+        lanes.append((label, weights))
+    return lanes
+
+
+def _lane(params: Any, lane: int) -> Any:
+    import jax
+
+    return jax.tree.map(lambda leaf: leaf[0, lane], params)
+
+
+def _quadratic(a: Any, b: Any, gram: np.ndarray) -> Any:
+    """Return the loss in excess of its minimum at the displacement (a, b)."""
+    return (gram[0, 0] * a**2 + 2 * gram[0, 1] * a * b + gram[1, 1] * b**2) / 2
+
+
+def _corner_strength(X: np.ndarray, y: np.ndarray) -> float:
+    """Return a strength at which the lasso keeps one of two standardised features."""
+    cross = X.T @ y / len(y)
+    first = int(np.argmax(np.abs(cross)))
+    largest = abs(cross[first])
+    correlation = X[:, 0] @ X[:, 1] / len(y)
+    other = 1 - first
+    # On the first segment w_first = sign (largest - l); the other enters where its own
+    # correlation with the residual, which changes linearly in l, reaches l.
+    sign = np.sign(cross[first])
+    slope = correlation * sign
+    start = cross[other] - slope * largest
+    entries = [start / (1 - slope), -start / (1 + slope)]
+    enters = max([value for value in entries if 0 < value < largest], default=largest / 10)
+    return float(np.sqrt(largest * enters))

@@ -1,0 +1,31 @@
+"""Vmapped lambda sweeps: a grid of strengths as lanes of one compiled program.
+
+`sweep` is the main job on a table; `run_lanes` is the engine under it and takes any pure
+training function of `(hyperparameters, key)`.
+"""
+
+from regjax.sweeps.catalog import MODELS, MLPOptions
+from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.grid import CLASSIC_GRID, log_range, parse_grid
+from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.result import Choice, SweepResult
+from regjax.sweeps.store import check_folder, load, save_run
+from regjax.sweeps.sweep import load_table, sweep
+
+__all__ = [
+    "CLASSIC_GRID",
+    "MODELS",
+    "Choice",
+    "FittedModel",
+    "LaneRun",
+    "MLPOptions",
+    "SweepResult",
+    "check_folder",
+    "load",
+    "load_table",
+    "log_range",
+    "parse_grid",
+    "run_lanes",
+    "save_run",
+    "sweep",
+]

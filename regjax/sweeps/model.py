@@ -1,0 +1,74 @@
+"""What a model of the main job is: a pure fit, a pure prediction, and its own scaling."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from regjax.tables import Task
+
+Hyperparameters = dict[str, jax.Array]
+"""Scalars by name; in a sweep, lanes of them."""
+
+Params = Any
+"""A tree of arrays."""
+
+
+class Scaler(NamedTuple):
+    """Means and standard deviations of the training rows, (n_features,) each."""
+
+    mean: jax.Array
+    scale: jax.Array
+
+    def apply(self, X: jax.Array) -> jax.Array:
+        return (X - self.mean) / self.scale
+
+
+def scale_features(X: jax.Array) -> Scaler:
+    """Return the scaler of the rows of X; a constant column has scale 1."""
+    mean = jnp.mean(X, axis=0)
+    deviation = jnp.sqrt(jnp.mean(jnp.square(X - mean), axis=0))
+    # A constant column comes out of the mean with rounding noise of this size.
+    noise = 8 * jnp.finfo(X.dtype).eps * jnp.abs(mean)
+    return Scaler(mean, jnp.where(deviation > noise, deviation, 1))
+
+
+def scale_response(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and standard deviation of y; a constant y has the deviation 1."""
+    mean = jnp.mean(y)
+    deviation = jnp.std(y)
+    noise = 8 * jnp.finfo(y.dtype).eps * jnp.abs(mean)
+    return mean, jnp.where(deviation > noise, deviation, 1)
+
+
+class Fit(NamedTuple):
+    """Parameters of a fit, and scalars measured on the way."""
+
+    params: Params
+    metrics: dict[str, jax.Array]
+
+
+class Model(Protocol):
+    """A frozen, hashable description of a model; it holds no arrays."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the data: "float32" or "float64"."""
+
+    def fit(
+        self, hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array
+    ) -> Fit:
+        """Fit to raw features (n, p) and response (n,)."""
+
+    def predict(self, params: Params, X: jax.Array) -> jax.Array:
+        """Return responses (n,) or logits (n, k) for raw features."""
+
+    def penalized_weights(self, params: Params) -> list[jax.Array]:
+        """Return the arrays that the penalty acts on."""

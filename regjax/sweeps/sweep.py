@@ -1,0 +1,253 @@
+"""The main job: a lambda sweep of several models over one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+
+from regjax._arrays import check_strength
+from regjax.solvers import STATUS_TEXT
+from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
+from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.grid import check_grid
+from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.result import Rule, SweepResult
+from regjax.sweeps.training import Outcome, full_training, holdout_training
+from regjax.tables import (
+    DATASETS,
+    Table,
+    Task,
+    encode_table,
+    load_dataset,
+    read_table,
+    table_from_arrays,
+)
+
+Data = str | pathlib.Path | pl.DataFrame | tuple[np.ndarray, np.ndarray]
+
+_METRICS = (
+    "train_loss",
+    "validation_loss",
+    "train_score",
+    "validation_score",
+    "weight_norm",
+    "zero_share",
+    "condition_number",
+    "kkt_residual",
+)
+
+
+def load_table(
+    data: Data, target: str | None = None, *, task: Task | None = None, drop: Sequence[str] = ()
+) -> Table:
+    """Return the encoded table that `sweep` works on.
+
+    Args:
+        data: name of an embedded data set, path of a CSV or Parquet file, a polars data
+            frame, or a pair (X, y) of arrays.
+        target: name of the response column; embedded data and arrays have their own.
+        task: overrides the guess from the target's type.
+        drop: columns to leave out.
+
+    Raises:
+        TableError: for whatever cannot be used.
+    """
+    if isinstance(data, tuple):
+        return table_from_arrays(*data, task=task)
+    if isinstance(data, str) and data in DATASETS:
+        frame, own_target = load_dataset(data)
+        target = target or own_target
+    elif isinstance(data, pl.DataFrame):
+        frame = data
+    else:
+        frame = read_table(data)
+    if target is None:
+        raise ValueError(
+            "Name the column to predict with target (--target); the table has "
+            f"{', '.join(map(repr, frame.columns[:20]))}."
+        )
+    return encode_table(frame, target, task=task, drop=drop)
+
+
+def sweep(
+    data: Data | Table,
+    target: str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    lambdas: Sequence[float] | None = None,
+    l1_ratio: float = 0.5,
+    seeds: int | Sequence[int] = 5,
+    validation_fraction: float = 0.2,
+    rule: Rule = "minimum",
+    task: Task | None = None,
+    drop: Sequence[str] = (),
+    mlp: MLPOptions = MLPOptions(),  # noqa: B008
+    progress: Callable[[str, int, int], None] | None = None,
+) -> SweepResult:
+    """Sweep the strengths of several models, several seeds each, and refit the chosen ones.
+
+    Every seed draws its own split into training and validation rows and its own
+    initialisation; all strengths of a seed share them and run as lanes of one compiled
+    program. Features are standardised by the training rows alone, the response of a
+    regression too, so that strengths mean the same for every table.
+
+    Args:
+        data: as in `load_table`, or a table already encoded.
+        target: name of the response column.
+        models: names or groups (`linear`, `mlp`, `all`) of models; by default the linear
+            ones, and the perceptrons for the data set digits.
+        lambdas: strengths >= 0 for every model; by default a grid per model.
+        l1_ratio: mixing weight of the elastic net in [0, 1].
+        seeds: how many, or which.
+        validation_fraction: share of the rows held out by each seed, in (0, 1).
+        rule: how the strength of the refit is chosen.
+        task: overrides the guess from the target's type.
+        drop: columns to leave out.
+        mlp: how perceptrons are trained.
+        progress: called as `progress(model, lanes done, lanes in all)`.
+
+    Raises:
+        ValueError: for arguments or data that cannot be used, before any training.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(60, 3))
+        >>> y = X[:, 0] + rng.normal(size=60)
+        >>> result = sweep((X, y), models=["lasso"], lambdas=[0.01, 0.1, 1.0], seeds=3)
+        >>> result.best()["lasso"].lambda_
+        0.1
+    """
+    if models is None:
+        models = ["mlp"] if isinstance(data, str) and data == "digits" else ["linear"]
+    names = model_names(models)
+    check_strength(l1_ratio, "l1_ratio", largest=1.0)
+    mlp.check()
+    grid = None if lambdas is None else check_grid(lambdas)
+    seed_list = _seeds(seeds)
+    if not 0 < validation_fraction < 1:
+        raise ValueError(f"validation_fraction must lie in (0, 1), got {validation_fraction:g}.")
+    if rule not in ("minimum", "one_standard_error"):
+        raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
+    table = data if isinstance(data, Table) else load_table(data, target, task=task, drop=drop)
+    n_samples = len(table.y)
+    n_validation = round(validation_fraction * n_samples)
+    if n_validation < 1 or n_samples - n_validation < 2:
+        raise ValueError(
+            f"validation_fraction={validation_fraction:g} of {n_samples} rows leaves "
+            f"{n_samples - n_validation} for training and {n_validation} for validation; at "
+            "least 2 and 1 are needed."
+        )
+
+    entries = {name: make_entry(name, table, l1_ratio, mlp) for name in names}
+    if grid is not None:
+        entries = {
+            name: dataclasses.replace(entry, lambdas=grid) for name, entry in entries.items()
+        }
+    runs = {}
+    for name, entry in entries.items():
+        train = holdout_training(entry.model, n_validation)
+        done = _Progress(name, len(entry.lambdas) * len(seed_list), progress)
+        runs[name] = _run(train, entry, entry.lambdas, seed_list, table, done)
+
+    result = SweepResult(
+        table=pl.concat([_rows(entry, runs[name], seed_list) for name, entry in entries.items()]),
+        entries=entries,
+        data=table,
+        lane_params={name: run.outputs.params for name, run in runs.items()},
+        fitted={},
+        rule=rule,
+        seconds=pl.DataFrame(),
+        settings={
+            "models": names,
+            "lambdas": {name: list(entry.lambdas) for name, entry in entries.items()},
+            "l1_ratio": l1_ratio,
+            "seeds": seed_list,
+            "validation_fraction": validation_fraction,
+            "rule": rule,
+            "task": table.encoding.task,
+            "mlp": dataclasses.asdict(mlp),
+        },
+    )
+    fitted, refits = {}, {}
+    for name, choice in result.best(rule=rule).items():
+        entry = entries[name]
+        run = _run(full_training(entry.model), entry, [choice.lambda_], seed_list[:1], table)
+        params = jax.tree.map(lambda leaf: np.array(leaf[0, 0]), run.outputs.params)
+        fitted[name] = FittedModel(name, choice.lambda_, entry.model, params, table.encoding)
+        refits[name] = run
+    seconds = pl.DataFrame(
+        {
+            "model": list(entries),
+            "lanes": [len(entry.lambdas) * len(seed_list) for entry in entries.values()],
+            "compile_seconds": [run.compile_seconds for run in runs.values()],
+            "run_seconds": [run.run_seconds for run in runs.values()],
+            "refit_seconds": [run.compile_seconds + run.run_seconds for run in refits.values()],
+        }
+    )
+    return dataclasses.replace(result, fitted=fitted, seconds=seconds)
+
+
+class _Progress:
+    def __init__(
+        self, name: str, total: int, report: Callable[[str, int, int], None] | None
+    ) -> None:
+        self._name, self._total, self._done, self._report = name, total, 0, report
+        self(0)
+
+    def __call__(self, lanes: int) -> None:
+        self._done += lanes
+        if self._report is not None:
+            self._report(self._name, self._done, self._total)
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        raise ValueError(f"seeds must be at least one, non-negative and distinct, got {seeds!r}.")
+    return chosen
+
+
+def _run(
+    train: Callable[..., Outcome],
+    entry: Entry,
+    lambdas: Sequence[float],
+    seeds: Sequence[int],
+    table: Table,
+    progress: Callable[[int], None] | None = None,
+) -> LaneRun:
+    dtype = entry.model.dtype
+    lanes: dict[str, Any] = {"lambda_": np.asarray(lambdas)}
+    lanes |= {name: np.full(len(lambdas), value) for name, value in entry.fixed}
+    y = table.y if table.encoding.task == "classification" else table.y.astype(dtype)
+    return run_lanes(train, lanes, seeds, table.X.astype(dtype), y, dtype=dtype, progress=progress)
+
+
+def _rows(entry: Entry, run: LaneRun, seeds: Sequence[int]) -> pl.DataFrame:
+    """Return one row per lane, strengths in grid order and seeds within each."""
+    metrics = run.outputs.metrics
+    n_seeds, n_lambdas = len(seeds), len(entry.lambdas)
+
+    def flat(name: str) -> np.ndarray:
+        values = metrics.get(name, np.full((n_seeds, n_lambdas), np.nan))
+        return np.asarray(values, np.float64).T.ravel()
+
+    status = metrics.get("status")
+    if status is None:
+        finite = np.isfinite(metrics["train_loss"])
+        texts = np.where(finite, "trained", "diverged").T.ravel()
+    else:
+        texts = np.array([STATUS_TEXT[int(code)] for code in status.T.ravel()])
+    columns: dict[str, Any] = {
+        "model": [entry.name] * (n_seeds * n_lambdas),
+        "lambda_": np.repeat(np.asarray(entry.lambdas), n_seeds),
+        "seed": list(seeds) * n_lambdas,
+    }
+    columns |= {name: flat(name) for name in _METRICS}
+    return pl.DataFrame(columns | {"status": texts})
