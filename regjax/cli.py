@@ -22,6 +22,7 @@ from rich.table import Table as RichTable
 
 _console = Console()
 _MOST_ROWS = 13
+_GRID_TITLE = "Results by strength, means over seeds"
 _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 
 
@@ -192,10 +193,10 @@ def _progress() -> Progress:
 
 def _print_results(result: Any) -> None:
     score = "accuracy" if result.data.encoding.task == "classification" else "R2"
-    grid = RichTable(box=box.SIMPLE_HEAD, title="Results by strength, means over seeds")
+    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=_GRID_TITLE)
     for column in ("model", "lambda", "train", "validation", "± s.e.", score, "zeros", "fit"):
-        justify = "left" if column in ("model", "fit") else "right"
-        grid.add_column(column, justify=justify, no_wrap=True)
+        left = column in ("model", "fit")
+        grid.add_column(column, justify="left" if left else "right", no_wrap=True)
     summary = result.summary()
     left_out = 0
     for name in result.entries:
@@ -222,10 +223,12 @@ def _print_results(result: Any) -> None:
     if left_out:
         _say(f"{left_out} more strengths are in results.csv.")
 
-    chosen = RichTable(box=box.SIMPLE_HEAD, title="Chosen lambda per model")
+    chosen = RichTable(
+        box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title="Chosen lambda per model"
+    )
     for column in ("model", "minimum", "one s.e.", "validation", "± s.e.", score, "zeros"):
-        justify = "left" if column == "model" else "right"
-        chosen.add_column(column, justify=justify, no_wrap=True)
+        left = column == "model"
+        chosen.add_column(column, justify="left" if left else "right", no_wrap=True)
     choices = result.choices().to_dicts()
     for row in choices:
         chosen.add_row(

@@ -75,7 +75,7 @@ def loss_over_lambda(result: SweepResult) -> Figure:
         _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
         axis.set_xscale("log")
         validation = rows["validation_loss"]
-        if np.nanmax(validation) > 4 * np.nanmin(validation):
+        if np.nanmax(validation) > 30 * np.nanmin(validation):
             axis.set_yscale("log")
         axis.set_title(result.entries[name].label)
         axis.set_xlabel(_LAMBDA)
@@ -92,15 +92,16 @@ def loss_over_lambda(result: SweepResult) -> Figure:
 def weight_distributions(result: SweepResult) -> Figure:
     """Return the weights without a penalty, with L1 and with L2, each at its chosen strength.
 
-    Few weights are drawn one by one, many as a histogram; exact zeros are counted.
+    Few weights are drawn one by one, many as a histogram; exact zeros are counted. The
+    panels of L1 and L2 share their scale; the one without a penalty has its own.
     """
     lanes = _distribution_lanes(result)
-    figure, axes = _panels(len(lanes), width=4.0, height=3.4, sharey=True)
+    figure, axes = _panels(len(lanes), width=4.0, height=3.4)
     size = max(weights.size for _, weights in lanes)
     largest = max(np.abs(weights).max() for _, weights in lanes)
     for axis, (title, weights), color in zip(axes, lanes, (BLACK, RED, BLUE), strict=False):
-        axis.set_title(title)
         zeros = np.mean(weights == 0)
+        axis.set_title(f"{title}\n{zeros:.0%} exact zeros", fontsize=11)
         if size <= 100:
             x = np.arange(weights.size)
             axis.vlines(x, 0, weights, color=color, lw=1.5)
@@ -111,18 +112,17 @@ def weight_distributions(result: SweepResult) -> Figure:
         else:
             edges = np.linspace(-largest, largest, 81)
             axis.hist(weights[weights != 0], edges.tolist(), color=color, alpha=0.8)
-            axis.plot([0], [max(1, np.sum(weights == 0))], "v", color=color, ms=8, clip_on=False)
+            if zeros > 0:
+                axis.plot([0, 0], [0.5, np.sum(weights == 0)], "-", color=color, lw=1.5)
+                axis.plot([0], [np.sum(weights == 0)], "v", color=color, ms=8)
             axis.set_yscale("log")
+            axis.set_ylim(bottom=0.7)
             axis.set_xlabel("weight")
-        axis.text(
-            0.97,
-            0.95,
-            f"{zeros:.0%} exact zeros",
-            transform=axis.transAxes,
-            ha="right",
-            va="top",
-            bbox={"facecolor": "w", "alpha": 0.8, "lw": 0},
-        )
+    penalised = axes[-2:] if len(lanes) == 3 else axes
+    low = min(axis.get_ylim()[0] for axis in penalised)
+    high = max(axis.get_ylim()[1] for axis in penalised)
+    for axis in penalised:
+        axis.set_ylim(low, high)
     few = size <= 100
     axes[0].set_ylabel("weight (standardised features)" if few else "number of weights")
     return figure
@@ -139,19 +139,24 @@ def coefficient_paths(result: SweepResult) -> Figure:
         raise ValueError("Coefficient paths are drawn for linear models; this sweep has none.")
     figure, axes = _panels(len(names), width=4.6, height=4.0, sharey=True)
     features = result.data.encoding.feature_names
+    paths = {name: result.lane_params[name]["weights"][0] for name in names}
+    paths = {name: path if path.ndim == 2 else path[:, :, -1] for name, path in paths.items()}
+    # One ranking for all panels, so that a feature looks the same in each; and one scale,
+    # that of the strengths around the choice: far below it, coefficients can explode.
+    lanes = {name: np.asarray(result.entries[name].lambdas) for name in names}
+    best = {name: choice.lambda_ for name, choice in result.best().items()}
+    chosen = [np.abs(paths[name][lanes[name] == best[name]][0]) for name in names]
+    rank = np.argsort(-np.max(chosen, axis=0), kind="stable")
+    near = [np.abs(paths[name][lanes[name] >= best[name] / 10]).max() for name in names]
     for axis, name in zip(axes, names, strict=True):
-        strengths = np.asarray(result.entries[name].lambdas)
-        paths = result.lane_params[name]["weights"][0]
-        paths = paths if paths.ndim == 2 else paths[:, :, -1]
+        strengths = lanes[name]
         order = np.argsort(strengths)
         order = order[strengths[order] > 0]
-        x, paths = strengths[order], paths[order]
-        rank = np.argsort(-np.abs(paths).max(axis=0))
         for place, j in enumerate(rank):
             named = place < _NAMED_PATHS
             axis.plot(
-                x,
-                paths[:, j],
+                strengths[order],
+                paths[name][order, j],
                 color=_CYCLE[place % len(_CYCLE)] if named else "0.75",
                 ls=_DASHES[place // len(_CYCLE) % len(_DASHES)],
                 lw=1.5 if named else 0.7,
@@ -163,8 +168,11 @@ def coefficient_paths(result: SweepResult) -> Figure:
         axis.set_xscale("log")
         axis.set_xlabel(_LAMBDA)
         axis.set_title(result.entries[name].label)
-        axis.legend(fontsize=7, ncols=2, loc="best")
+    largest = max(1.15 * max(near), 1e-3)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(max(low, -largest), min(high, largest))
     axes[0].set_ylabel("coefficient (standardised features)")
+    _legend_below(figure, axes[0])
     return figure
 
 
@@ -219,8 +227,9 @@ def geometry(
     Args:
         X: (n_samples, 2).
         y: (n_samples,).
-        lambda_: strength in standardised units; by default the geometric mean of the
-            strengths at which the lasso loses its first and its second feature.
+        lambda_: strength in standardised units; by default one at which the lasso
+            keeps one feature, a fifth of the way from where it loses the second to where it
+            loses both.
         feature_names: labels of the two axes.
 
     Raises:
@@ -264,17 +273,18 @@ def geometry(
         axis.axvline(0, color="0.4", lw=0.6)
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=feature_names[0], title=title)
         axis.set_aspect("equal")
-        axis.legend(fontsize=8, loc="lower left")
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     axes[0].set_ylabel(feature_names[1])
     figure.suptitle(f"loss contours and the ball that touches, $\\lambda$ = {lambda_:.3g}")
     return figure
 
 
 def result_geometry(result: SweepResult) -> Figure:
-    """Return `geometry` for the two features of a regression most telling for the response.
+    """Return `geometry` for two features of a regression, in standardised units.
 
-    The first is the one of largest correlation with the response, the second the one of
-    largest correlation with what it leaves unexplained.
+    The first is the one of largest correlation with the response; the second is the one
+    that the lasso takes in nearest to 0.4 of the strength at which it takes in the first,
+    so that the corner of the diamond shows.
     """
     if result.data.encoding.task != "regression" or result.data.X.shape[1] < 2:
         raise ValueError("The geometry is drawn for a regression with at least two features.")
@@ -283,9 +293,13 @@ def result_geometry(result: SweepResult) -> Figure:
     X = X / np.where(scale > 0, scale, 1)
     y = result.data.y - result.data.y.mean()
     first = int(np.argmax(np.abs(X.T @ y)))
-    rest = y - X[:, first] * (X[:, first] @ y) / (X[:, first] @ X[:, first])
-    correlation = np.abs(X.T @ rest) * (np.arange(X.shape[1]) != first)
-    pair = [first, int(np.argmax(correlation))]
+    y = y / y.std()
+    others = [j for j in np.flatnonzero(scale > 0).tolist() if j != first]
+    share = [
+        abs(_entry_strength(X[:, [first, j]], y) / np.abs(X[:, first] @ y / len(y)) - 0.4)
+        for j in others
+    ]
+    pair = [first, others[int(np.argmin(share))]]
     names = [result.data.encoding.feature_names[j] for j in pair]
     return geometry(X[:, pair], y, feature_names=names)
 
@@ -397,17 +411,21 @@ def _quadratic(a: Any, b: Any, gram: np.ndarray) -> Any:
 
 
 def _corner_strength(X: np.ndarray, y: np.ndarray) -> float:
-    """Return a strength at which the lasso keeps one of two standardised features."""
+    largest = np.abs(X.T @ y / len(y)).max()
+    enters = _entry_strength(X, y)
+    return float(enters + 0.2 * (largest - enters))
+
+
+def _entry_strength(X: np.ndarray, y: np.ndarray) -> float:
+    """Return the strength at which the lasso takes in the second of two standardised features."""
     cross = X.T @ y / len(y)
     first = int(np.argmax(np.abs(cross)))
-    largest = abs(cross[first])
-    correlation = X[:, 0] @ X[:, 1] / len(y)
-    other = 1 - first
-    # On the first segment w_first = sign (largest - l); the other enters where its own
-    # correlation with the residual, which changes linearly in l, reaches l.
-    sign = np.sign(cross[first])
-    slope = correlation * sign
-    start = cross[other] - slope * largest
-    entries = [start / (1 - slope), -start / (1 + slope)]
-    enters = max([value for value in entries if 0 < value < largest], default=largest / 10)
-    return float(np.sqrt(largest * enters))
+    largest = np.abs(cross[first])
+    # On the first segment the coefficient is sign * (largest - l), and the other feature's
+    # correlation with the residual is linear in l; it enters where that reaches l or -l.
+    slope = np.sign(cross[first]) * (X[:, 0] @ X[:, 1]) / len(y)
+    start = cross[1 - first] - slope * largest
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entries = np.array([start / (1 - slope), -start / (1 + slope)])
+    inside = entries[(entries > 0) & (entries < largest)]
+    return float(inside.max(initial=0.0))

@@ -98,8 +98,8 @@ class Table:
     def fingerprint(self) -> str:
         """SHA-256 of features, response and names, in hexadecimal."""
         digest = hashlib.sha256(repr(self.encoding).encode())
-        digest.update(np.ascontiguousarray(self.X))
-        digest.update(np.ascontiguousarray(self.y))
+        digest.update(self.X.tobytes())
+        digest.update(self.y.tobytes())
         return digest.hexdigest()
 
 

@@ -1,0 +1,38 @@
+# make demo | test | lint need only Python 3.11 or later; each makes .venv and installs into it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTS ?=
+
+.PHONY: demo test lint benchmark clean
+
+demo: $(VENV)/.all
+	$(BIN)/regjax sweep --out runs/demo --overwrite
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/.all
+	$(BIN)/python -m benchmarks.main_job
+
+clean:
+	rm -rf $(VENV) .cache runs
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regjax needs Python 3.11 or later; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp per set of extras: a newer pyproject or constraints file installs again.
+$(VENV)/.all $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	touch $@
+
+# Types are checked against everything the package imports.
+$(VENV)/.lint: $(VENV)/.test

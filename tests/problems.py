@@ -1,0 +1,199 @@
+"""Tables of cases. A new penalty is one row of PENALTIES, and every property is tested on it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import regjax as rj
+from regjax.penalties import Penalty
+
+# Trees of float64 arrays. Few shapes, so that compiled programs are shared; zeros, whole
+# zero groups (labels below) and leaves without dimensions are where derivatives go wrong.
+_VECTOR = np.array([1.5, 0.0, -2.0, 0.25, 0.0])
+_MATRIX = np.array([[0.5, -1.0], [0.0, 3.0], [-0.125, 0.75]])
+WEIGHTS = {
+    "vector": _VECTOR,
+    "single": np.array([-0.75]),
+    "zeros": np.zeros(5),
+    "matrix": _MATRIX,
+    "dict": {"bias": _VECTOR, "kernel": _MATRIX},
+    "nested": {
+        "head": (np.array(-0.5), np.zeros(5)),
+        "layers": [{"w": _MATRIX, "b": np.zeros(1)}, {"w": -2 * _MATRIX, "b": np.ones(1)}],
+    },
+}
+
+N_GROUPS = 3
+GROUP_WEIGHTS = np.array([0.5, 1.0, 2.0])
+
+
+def group_labels(w):
+    """Entry i of every leaf lies in group i mod 3, so that groups span leaves."""
+    return jax.tree.map(lambda x: np.arange(np.size(x)).reshape(np.shape(x)) % N_GROUPS, w)
+
+
+def group_norms(leaves):
+    entries = [np.ravel(x) for x in leaves]
+    squares = [sum(np.sum(x[g::N_GROUPS] ** 2) for x in entries) for g in range(N_GROUPS)]
+    return np.sqrt(squares)
+
+
+def group_sizes(leaves):
+    return np.array([sum(np.ravel(x)[g::N_GROUPS].size for x in leaves) for g in range(N_GROUPS)])
+
+
+def all_but_the_first(w):
+    """A boolean tree like `w`; a single array is selected itself."""
+    leaves, structure = jax.tree.flatten(w)
+    return structure.unflatten([i > 0 or len(leaves) == 1 for i in range(len(leaves))])
+
+
+class PureFunctions(NamedTuple):
+    """What a penalty object binds; `gradient` is None where there is none."""
+
+    value: Callable[[Any, Any], Any]
+    gradient: Callable[[Any, Any], Any] | None
+    prox: Callable[[Any, Any, Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltyCase:
+    """One penalty.
+
+    Attributes:
+        bind: (strength, w) -> penalty object for weights like `w`.
+        closed_form: (leaves of w in float64, strength) -> value, in NumPy.
+        pure: functions that the object must equal.
+        has_gradient, has_strength, convex, separable: what holds for it.
+        per_leaf: whether the strength may be a tree prefix.
+    """
+
+    name: str
+    bind: Callable[[Any, Any], Penalty]
+    closed_form: Callable[[list[np.ndarray], float], float]
+    pure: PureFunctions | None = None
+    has_gradient: bool = True
+    has_strength: bool = True
+    convex: bool = True
+    separable: bool = True
+    per_leaf: bool = True
+
+
+def rest(leaves):
+    """The leaves that `all_but_the_first` selects."""
+    return leaves[1:] or leaves
+
+
+def _absolute(leaves):
+    return sum(np.sum(np.abs(x)) for x in leaves)
+
+
+def _squares(leaves):
+    return sum(np.sum(x**2) for x in leaves)
+
+
+def _elastic_net(l1_ratio):
+    return PenaltyCase(
+        f"elastic_net_{l1_ratio}",
+        lambda s, w: rj.ElasticNet(s, l1_ratio),
+        lambda x, s: s * (l1_ratio * _absolute(x) + (1 - l1_ratio) / 2 * _squares(x)),
+        PureFunctions(
+            lambda w, s: rj.elastic_net_penalty(w, s, l1_ratio),
+            lambda w, s: rj.elastic_net_gradient(w, s, l1_ratio),
+            lambda v, s, step: rj.elastic_net_prox(v, s, l1_ratio, step),
+        ),
+    )
+
+
+def _group_lasso(name, weights, closed_weights):
+    def extra(w):
+        return group_labels(w), N_GROUPS, weights
+
+    return PenaltyCase(
+        name,
+        lambda s, w: rj.GroupLasso(s, *extra(w)),
+        lambda x, s: s * np.sum(closed_weights(x) * group_norms(x)),
+        PureFunctions(
+            lambda w, s: rj.group_lasso_penalty(w, s, *extra(w)),
+            lambda w, s: rj.group_lasso_gradient(w, s, *extra(w)),
+            lambda v, s, step: rj.group_lasso_prox(v, s, *extra(v), step_size=step),
+        ),
+        separable=False,
+        per_leaf=False,
+    )
+
+
+PENALTIES = [
+    PenaltyCase(
+        "l1",
+        lambda s, w: rj.L1(s),
+        lambda x, s: s * _absolute(x),
+        PureFunctions(rj.l1_penalty, rj.l1_gradient, rj.l1_prox),
+    ),
+    PenaltyCase(
+        "l2",
+        lambda s, w: rj.L2(s),
+        lambda x, s: s / 2 * _squares(x),
+        PureFunctions(rj.l2_penalty, rj.l2_gradient, rj.l2_prox),
+    ),
+    _elastic_net(0.0),
+    _elastic_net(0.3),
+    _elastic_net(1.0),
+    _group_lasso("group_lasso", None, lambda x: np.sqrt(group_sizes(x))),
+    _group_lasso("group_lasso_weighted", GROUP_WEIGHTS, lambda x: GROUP_WEIGHTS),
+    PenaltyCase(
+        "l0",
+        lambda s, w: rj.L0(s),
+        lambda x, s: s * sum(np.count_nonzero(leaf) for leaf in x),
+        PureFunctions(rj.l0_penalty, None, rj.l0_prox),
+        has_gradient=False,
+        convex=False,
+    ),
+    PenaltyCase(
+        "non_negative",
+        lambda s, w: rj.NonNegative(),
+        lambda x, s: 0.0 if all(np.all(leaf >= 0) for leaf in x) else np.inf,
+        PureFunctions(
+            lambda w, s: rj.non_negative_penalty(w),
+            None,
+            lambda v, s, step: rj.non_negative_prox(v),
+        ),
+        has_gradient=False,
+        has_strength=False,
+    ),
+    PenaltyCase(
+        "masked_elastic_net",
+        lambda s, w: rj.mask_penalty(rj.ElasticNet(s, 0.3), all_but_the_first(w)),
+        lambda x, s: s * (0.3 * _absolute(rest(x)) + 0.35 * _squares(rest(x))),
+    ),
+    PenaltyCase(
+        "masked_group_lasso",
+        lambda s, w: rj.mask_penalty(
+            rj.GroupLasso(s, group_labels(w), N_GROUPS, GROUP_WEIGHTS), all_but_the_first(w)
+        ),
+        lambda x, s: s * np.sum(GROUP_WEIGHTS * group_norms(rest(x))),
+        separable=False,
+        per_leaf=False,
+    ),
+]
+
+
+def as_dtype(tree, dtype):
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+
+
+def as_float64(tree):
+    """The leaves as NumPy arrays in float64, for closed forms."""
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+
+
+def assert_close(actual, expected, tol):
+    """Trees of equal structure and shapes, equal within `tol`, absolute and relative."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert np.shape(a) == np.shape(b)
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tol, atol=tol)
