@@ -127,6 +127,12 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'regjax' has no attribute {name!r}")
     home = _LAZY[name]
-    if home is None:
-        return importlib.import_module(f"regjax.{name}")
-    return getattr(importlib.import_module(home), name)
+    try:
+        module = importlib.import_module(home or f"regjax.{name}")
+    except ModuleNotFoundError as error:
+        extra = "plots" if name == "plots" else "sweep"
+        raise ModuleNotFoundError(
+            f"regjax.{name} needs {error.name}; install it with: pip install 'regjax[{extra}]'",
+            name=error.name,
+        ) from error
+    return module if home is None else getattr(module, name)

@@ -14,11 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import click
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table as RichTable
+try:
+    import click
+    from rich import box
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.table import Table as RichTable
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"regjax: the command needs {error.name}; install it with: pip install 'regjax[sweep]'"
+    ) from error
 
 _console = Console()
 _MOST_ROWS = 13

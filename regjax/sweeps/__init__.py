@@ -7,10 +7,10 @@ training function of `(hyperparameters, key)`.
 from regjax.sweeps.catalog import MODELS, MLPOptions
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.grid import CLASSIC_GRID, log_range, parse_grid
+from regjax.sweeps.job import load_table, sweep
 from regjax.sweeps.lanes import LaneRun, run_lanes
 from regjax.sweeps.result import Choice, SweepResult
 from regjax.sweeps.store import check_folder, load, save_run
-from regjax.sweeps.sweep import load_table, sweep
 
 __all__ = [
     "CLASSIC_GRID",

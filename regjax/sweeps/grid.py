@@ -59,14 +59,12 @@ def parse_grid(text: str) -> tuple[float, ...]:
     try:
         if ":" in text:
             low, high, n = text.split(":")
-            numbers = float(low), float(high), int(n)
+            ends, number = (float(low), float(high)), int(n)
         else:
-            return check_grid(float(part) for part in text.split(",") if part.strip())
+            values = [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
-        if "strength" in str(error):
-            raise
         raise ValueError(
             f"{text!r} is no grid: write 0.01,0.1,1 or a range 1e-4:1:9 (low:high:number) or "
             "classic."
         ) from error
-    return log_range(*numbers)
+    return log_range(*ends, number) if ":" in text else check_grid(values)

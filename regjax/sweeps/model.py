@@ -27,12 +27,12 @@ class Scaler(NamedTuple):
 
 
 def scale_features(X: jax.Array) -> Scaler:
-    """Return the scaler of the rows of X; a constant column has scale 1."""
+    """Return the scaler of the rows of X; a constant column has scale infinity, and becomes 0."""
     mean = jnp.mean(X, axis=0)
     deviation = jnp.sqrt(jnp.mean(jnp.square(X - mean), axis=0))
     # A constant column comes out of the mean with rounding noise of this size.
     noise = 8 * jnp.finfo(X.dtype).eps * jnp.abs(mean)
-    return Scaler(mean, jnp.where(deviation > noise, deviation, 1))
+    return Scaler(mean, jnp.where(deviation > noise, deviation, jnp.inf))
 
 
 def scale_response(y: jax.Array) -> tuple[jax.Array, jax.Array]:
