@@ -1,0 +1,1 @@
+"""Experiments: one published claim each, run by `python -m experiments.<name>`."""
