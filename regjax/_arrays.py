@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import chex
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 Tree = Any
 """An array, or any pytree of arrays."""
 
-Numeric = chex.Numeric
+Numeric: TypeAlias = chex.Numeric
 """A Python number, a NumPy scalar or a (possibly traced) scalar array."""
 
 
@@ -25,8 +25,9 @@ def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.in
     trace they have no value.
     """
     for number in jax.tree.leaves(value):
-        if isinstance(number, bool | str) or number is Ellipsis:
-            raise TypeError(f"{name} must be a number, got {number!r}.")
+        kind = np.dtype(getattr(number, "dtype", type(number))).kind
+        if kind not in "iufV":
+            raise TypeError(f"{name} must be a number, real and not a truth value, got {number!r}.")
         if not isinstance(number, int | float | np.number | np.ndarray):
             continue
         if not np.all(np.isfinite(number)):
@@ -66,6 +67,16 @@ def _broadcast(prefix: Tree, tree: Tree, name: str) -> Tree:
             f"its structure {jax.tree.structure(prefix)} is no prefix of "
             f"{jax.tree.structure(tree)}."
         ) from error
+
+
+def check_scalar_strength(value: Numeric, name: str = "lambda_") -> None:
+    """Raise unless `value` is one valid strength and not a tree or an array of several."""
+    check_strength(value, name)
+    if not is_scalar(value):
+        raise ValueError(
+            f"{name} must be one scalar, got shapes {jax.tree.map(jnp.shape, value)}. To try "
+            "several strengths at once, map over them with jax.vmap."
+        )
 
 
 def strengths(prefix: Tree, tree: Tree, name: str = "lambda_", *, largest: float = np.inf) -> Tree:

@@ -48,9 +48,8 @@ class Leaf:
     @property
     def trainable(self) -> bool:
         """Whether the leaf is a real floating-point array."""
+        # A Python float inside a model is a setting, such as a dropout rate.
         dtype = getattr(self.value, "dtype", None)
-        if isinstance(self.value, float):
-            return True
         return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
 
 
@@ -61,13 +60,14 @@ def tree_leaves(params: Tree) -> list[Leaf]:
     def walk(node: Any, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
         children, _ = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
         if len(children) == 1 and children[0][0] == ():
-            # NNX keeps every array in the attribute `value` of a variable.
-            stop = len(names) - (len(names) > 1 and names[-1] == "value")
-            found.append(Leaf(names[:stop], classes, node))
+            found.append(Leaf(names, classes, node))
             return
+        inside = (*classes, type(node).__name__)
+        # NNX keeps every array in the attribute `value` of a variable, which names nothing.
+        is_variable = any(base.__name__ == "Variable" for base in type(node).__mro__)
         for keys, child in children:
             name = jax.tree_util.keystr(keys, simple=True, separator="/")
-            walk(child, (*names, name), (*classes, type(node).__name__))
+            walk(child, names if is_variable else (*names, name), inside)
 
     walk(params, (), ())
     return found
@@ -338,7 +338,18 @@ _NORM_WORDS = {
 _NORM_PARAMETERS = {"scale", "gamma", "beta", "offset", "shift"}
 _REPARAMETRISATIONS = {"weight", "spectral"}
 _BIAS_WORDS = {"b", "bias", "biases"}
-_WEIGHT_WORDS = {"w", "weight", "weights", "kernel", "kernels", "embedding", "embeddings", "embed"}
+_WEIGHT_WORDS = {
+    "w",
+    "weight",
+    "weights",
+    "kernel",
+    "kernels",
+    "embedding",
+    "embeddings",
+    "embed",
+    "lora",
+}
+_STATE_NAMES = {"batchstats", "batchstat", "cache", "intermediates", "intermediate"}
 _EMBEDDING_WORDS = {"embedding", "embeddings", "embed", "embedder", "wte", "wpe"}
 _HEAD_WORDS = {"head", "heads", "lmhead", "logits", "classifier", "readout", "unembed"}
 
@@ -360,24 +371,33 @@ def _is_norm_layer(name: str) -> bool:
     )
 
 
-def _last_words(leaf: Leaf) -> set[str]:
-    return set(_words(leaf.names[-1])) if leaf.names else set()
-
-
 def _is_weight(leaf: Leaf) -> bool:
     if not leaf.names:
         return True
-    if any(map(_is_norm_layer, (*leaf.names, *leaf.classes))):
+    if any(name.replace("_", "").lower() in _STATE_NAMES for name in (*leaf.names, *leaf.classes)):
         return False
-    words = _last_words(leaf)
-    if words & _BIAS_WORDS or words & _NORM_PARAMETERS:
+    # The layer is what directly holds the leaf, list positions aside: a container further up
+    # may be named after its norms and hold weights all the same.
+    named = [name for name in leaf.names if not name.isdigit()]
+    if any(map(_is_norm_layer, (*named[-2:], *leaf.classes[-1:]))):
         return False
-    return bool(words & _WEIGHT_WORDS) or np.ndim(leaf.value) >= 2
+    words = set(_words(named[-1])) if named else set()
+    if words & _WEIGHT_WORDS:
+        return True
+    # Attention and recurrent layers write bq, bk, bv, bi, bf, ...
+    if words & (_BIAS_WORDS | _NORM_PARAMETERS) or any(re.fullmatch("b[a-z]", w) for w in words):
+        return False
+    return np.ndim(leaf.value) >= 2
 
 
 def _lies_in(leaf: Leaf, vocabulary: set[str]) -> bool:
-    words = (word for name in (*leaf.names, *leaf.classes) for word in _words(name))
-    return any(word in vocabulary for word in words)
+    for name in (*leaf.names, *leaf.classes):
+        words = _words(name)
+        for i, word in enumerate(words):
+            # The heads of multi-head attention are no output heads.
+            if word in vocabulary and not (i > 0 and words[i - 1] == "multi"):
+                return True
+    return False
 
 
 weights: Mask = _Named("a weight", _is_weight, required=False)

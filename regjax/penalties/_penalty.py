@@ -24,11 +24,14 @@ class Penalty(abc.ABC):
         prox_order: how the proximal operator composes in a sum. 0 for a quadratic, which
             every other penalty absorbs; 1 for the soft threshold; 2 for an operator that
             may follow the soft threshold; None where only a quadratic may be added.
-        separable: whether `prox` takes one step size per coordinate.
     """
 
     prox_order: ClassVar[int | None] = None
-    separable: ClassVar[bool] = True
+
+    @property
+    def separable(self) -> bool:
+        """Whether `prox` takes one step size per coordinate."""
+        return True
 
     @abc.abstractmethod
     def value(self, w: Tree) -> jax.Array:
@@ -100,6 +103,10 @@ class Sum(Penalty):
     """
 
     terms: tuple[Penalty, ...]
+
+    @property
+    def separable(self) -> bool:
+        return all(term.separable for term in self.terms)
 
     def parts(self) -> tuple[Penalty, ...]:
         return tuple(part for term in self.terms for part in term.parts())

@@ -128,6 +128,6 @@ class ElasticNet(Penalty):
 
 
 def _zero_threshold(g: jax.Array, l1_ratio: Numeric) -> jax.Array:
-    largest = jnp.max(jnp.abs(g))
+    largest = jnp.max(jnp.abs(g), initial=0)
     # 0 / 0 would be NaN where there is nothing to hold at zero.
     return jnp.where(largest > 0, largest / l1_ratio, 0.0)

@@ -17,6 +17,7 @@ import numpy as np
 from regjax._arrays import (
     Numeric,
     Tree,
+    check_scalar_strength,
     check_strength,
     float_tree,
     is_scalar,
@@ -51,11 +52,12 @@ def group_lasso_penalty(
         >>> print(group_lasso_penalty(w, 2.0, groups, 2, weights=jnp.ones(2)))
         10.0
     """
-    check_strength(lambda_)
+    check_scalar_strength(lambda_)
     w = float_tree(w)
     labels = _labels(groups, w, n_groups)
     norms = group_norms(w, labels, n_groups)
-    return (lambda_ * jnp.sum(_weights(weights, labels, n_groups) * norms)).astype(norms.dtype)
+    value = lambda_ * jnp.sum(_weights(weights, labels, n_groups) * norms)
+    return value.astype(jnp.result_type(*jax.tree.leaves(w)))
 
 
 def group_lasso_gradient(
@@ -72,7 +74,7 @@ def group_lasso_gradient(
         >>> print(group_lasso_gradient(w, 1.0, groups, 2, weights=jnp.ones(2)))
         [0.6 0.8 0.  0. ]
     """
-    check_strength(lambda_)
+    check_scalar_strength(lambda_)
     w = float_tree(w)
     labels = _labels(groups, w, n_groups)
     norms = group_norms(w, labels, n_groups)
@@ -107,7 +109,7 @@ def group_lasso_prox(
         >>> print(group_lasso_prox(v, 1.0, groups, 2, weights=jnp.ones(2)))
         [2.4 3.2 0.  0. ]
     """
-    check_strength(lambda_)
+    check_scalar_strength(lambda_)
     check_strength(step_size, "step_size")
     if not is_scalar(step_size):
         raise ValueError(
@@ -126,26 +128,26 @@ def group_lasso_prox(
 def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
     """Return `||w_g||_2` for every group, shape (n_groups,), with derivative 0 at zero groups.
 
-    Entries are divided by the largest of their group before they are squared, so that
-    squares neither overflow nor vanish.
+    Computed in float32 at least; entries are divided by the largest of their group before
+    they are squared, so that squares neither overflow nor vanish.
 
     Example:
         >>> import jax.numpy as jnp
         >>> print(group_norms(jnp.array([3.0, 4.0, 0.0]), jnp.array([0, 0, 1]), 2))
         [5. 0.]
     """
-    pairs = list(zip(jax.tree.leaves(w), jax.tree.leaves(labels), strict=True))
-    largest = jnp.zeros(n_groups)
-    for x, label in pairs:
-        magnitude = jax.lax.stop_gradient(jnp.abs(x))
-        largest = jnp.maximum(
-            largest.astype(x.dtype), jnp.zeros(n_groups, x.dtype).at[label].max(magnitude)
-        )
+    dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(w))
+    entries = [
+        (x.astype(dtype), label)
+        for x, label in zip(jax.tree.leaves(w), jax.tree.leaves(labels), strict=True)
+    ]
+    largest = jnp.zeros(n_groups, dtype)
+    for x, label in entries:
+        largest = largest.at[label].max(jax.lax.stop_gradient(jnp.abs(x)))
     scale = jnp.where(largest > 0, largest, 1)
-    squares = sum(
-        jax.ops.segment_sum(jnp.square(x / scale[label]).ravel(), label.ravel(), n_groups)
-        for x, label in pairs
-    )
+    squares = jnp.zeros(n_groups, dtype)
+    for x, label in entries:
+        squares = squares.at[label].add(jnp.square(x / scale[label]))
     # The square root's derivative at 0 is infinite; both branches must be finite.
     safe = jnp.where(squares > 0, squares, 1)
     return jnp.where(squares > 0, scale * jnp.sqrt(safe), 0)
@@ -174,10 +176,13 @@ def _labels(groups: Tree, w: Tree, n_groups: int) -> Tree:
 
 def _weights(weights: Any, labels: Tree, n_groups: int) -> jax.Array:
     if weights is not None:
+        check_strength(weights, "weights")
         if jnp.shape(weights) != (n_groups,):
             raise ValueError(f"weights must have shape ({n_groups},), got {jnp.shape(weights)}.")
         return jnp.asarray(weights)
-    sizes = sum(jnp.zeros(n_groups).at[label].add(1.0) for label in jax.tree.leaves(labels))
+    sizes = jnp.zeros(n_groups)
+    for label in jax.tree.leaves(labels):
+        sizes = sizes.at[label].add(1.0)
     return jnp.sqrt(sizes)
 
 
@@ -196,12 +201,15 @@ class GroupLasso(Penalty):
     """
 
     prox_order = 2
-    separable = False
 
     lambda_: Numeric
     groups: Tree
     n_groups: int = dataclasses.field(metadata={"static": True})
     weights: Any = None
+
+    @property
+    def separable(self) -> bool:
+        return False
 
     def value(self, w: Tree) -> jax.Array:
         return group_lasso_penalty(w, self.lambda_, self.groups, self.n_groups, self.weights)
@@ -233,4 +241,4 @@ def group_lasso_lambda_max(
     labels = _labels(groups, g, n_groups)
     norms = group_norms(g, labels, n_groups)
     ratio = jnp.where(norms > 0, norms / _weights(weights, labels, n_groups), 0)
-    return jnp.max(ratio).astype(norms.dtype)
+    return jnp.max(ratio, initial=0).astype(jnp.result_type(*jax.tree.leaves(g)))

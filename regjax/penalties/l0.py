@@ -106,4 +106,6 @@ class L0(Penalty):
         Zero is a local minimum at every positive strength; above this one a unit
         proximal step from zero stays there.
         """
-        return max_leaves(lambda g: jnp.max(jnp.square(g)) / 2, float_tree(gradient_at_zero))
+        return max_leaves(
+            lambda g: jnp.max(jnp.square(g), initial=0) / 2, float_tree(gradient_at_zero)
+        )

@@ -106,4 +106,4 @@ class L1(Penalty):
         return l1_prox(v, self.lambda_, step_size)
 
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
-        return max_leaves(lambda g: jnp.max(jnp.abs(g)), float_tree(gradient_at_zero))
+        return max_leaves(lambda g: jnp.max(jnp.abs(g), initial=0), float_tree(gradient_at_zero))

@@ -3,8 +3,8 @@
 With the half, the gradient is `lambda_ * w` and the strength equals the weight decay of
 plain gradient descent. Reference: Hoerl and Kennard (1970), "Ridge regression".
 
-In float32 the square overflows to infinity beyond |w| of about 1.8e19; the gradient stays
-finite as long as `lambda_ * w` does.
+In float32 the penalty overflows to infinity where `lambda_ * w^2` passes 3.4e38, for
+`lambda_ = 1` beyond |w| of about 1.8e19; the gradient stays finite as long as `lambda_ * w` does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def l2_penalty(w: Tree, lambda_: Tree) -> jax.Array:
         0.7
     """
     w = float_tree(w)
-    return sum_leaves(lambda x, s: s / 2 * jnp.sum(jnp.square(x)), w, strengths(lambda_, w))
+    # The strength goes in before the second factor: 0 times an overflowed square is NaN.
+    return sum_leaves(lambda x, s: jnp.sum(s * x * x) / 2, w, strengths(lambda_, w))
 
 
 def l2_gradient(w: Tree, lambda_: Tree) -> Tree:

@@ -26,6 +26,7 @@ class Selection:
 class Masked(Penalty):
     """A penalty on the selected leaves; the others are neither counted nor changed.
 
+    Their gradient is 0, or None where a leaf is no number, as in `equinox.filter_grad`.
     Build it with `mask_penalty`. Prefix trees inside the penalty (strengths, groups) keep
     the structure of the whole tree.
     """
@@ -34,19 +35,21 @@ class Masked(Penalty):
     selection: Selection = dataclasses.field(metadata={"static": True})
 
     @property
-    def separable(self) -> bool:  # type: ignore[override]
+    def separable(self) -> bool:
         return self.penalty.separable
 
     def value(self, w: Tree) -> jax.Array:
         return self.penalty.value(self._keep(w))
 
     def gradient(self, w: Tree) -> Tree:
-        return self._merge(self.penalty.gradient(self._keep(w)), jax.tree.map(_zeros, w))
+        return self._merge(
+            self.penalty.gradient(self._keep(w)), [_zeros(x) for x in self._leaves(w)]
+        )
 
     def prox(self, v: Tree, step_size: Tree = 1.0) -> Tree:
         if not is_scalar(step_size):
             step_size = self._keep(step_sizes(step_size, v))
-        return self._merge(self.penalty.prox(self._keep(v), step_size), v)
+        return self._merge(self.penalty.prox(self._keep(v), step_size), self._leaves(v))
 
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
         return self.penalty.lambda_max(self._keep(gradient_at_zero))
@@ -67,9 +70,9 @@ class Masked(Penalty):
         kept = zip(self._leaves(tree), self.selection.flags, strict=True)
         return self.selection.structure.unflatten([leaf if flag else None for leaf, flag in kept])
 
-    def _merge(self, selected: Tree, rest: Tree) -> Tree:
+    def _merge(self, selected: Tree, rest: list[Any]) -> Tree:
         chosen = iter(jax.tree.leaves(selected))
-        pairs = zip(self._leaves(rest), self.selection.flags, strict=True)
+        pairs = zip(rest, self.selection.flags, strict=True)
         return self.selection.structure.unflatten(
             [next(chosen) if flag else leaf for leaf, flag in pairs]
         )
@@ -101,4 +104,5 @@ def mask_penalty(penalty: Penalty, selected: Tree) -> Masked:
 
 
 def _zeros(leaf: Any) -> Any:
-    return jnp.zeros_like(leaf) if isinstance(leaf, jax.Array | np.ndarray | float) else leaf
+    number = isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float)
+    return jnp.zeros_like(leaf) if number else None

@@ -120,9 +120,11 @@ def sweep(
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(60, 3))
         >>> y = X[:, 0] + rng.normal(size=60)
-        >>> result = sweep((X, y), models=["lasso"], lambdas=[0.01, 0.1, 1.0], seeds=3)
-        >>> result.best()["lasso"].lambda_
-        0.1
+        >>> result = sweep((X, y), models=["lasso"], lambdas=[0.03, 0.3, 3.0], seeds=3)
+        >>> result.table.shape
+        (9, 12)
+        >>> result.verdicts("lasso")[-1]
+        'underfitting'
     """
     if models is None:
         models = ["mlp"] if isinstance(data, str) and data == "digits" else ["linear"]
