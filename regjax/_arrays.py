@@ -58,6 +58,14 @@ def float_tree(tree: Tree) -> Tree:
     return jax.tree.map(float_array, tree)
 
 
+def check_positive(value: Tree, name: str) -> None:
+    """Raise unless every Python or NumPy number in `value` is finite and above 0."""
+    check_strength(value, name)
+    for number in jax.tree.leaves(value):
+        if isinstance(number, int | float | np.number | np.ndarray) and np.any(np.equal(number, 0)):
+            raise ValueError(f"{name} must be positive, got {number}.")
+
+
 def _broadcast(prefix: Tree, tree: Tree, name: str) -> Tree:
     try:
         return jax.tree.broadcast(prefix, tree)

@@ -46,9 +46,24 @@ def as_response(y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
         raise ValueError(f"y must have shape (n_samples,), got {array.shape}; use y.ravel().")
     if array.shape[0] != n_samples:
         raise ValueError(f"X has {n_samples} rows but y has {array.shape[0]}.")
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
     if not np.isfinite(array).all():
-        raise ValueError("y holds NaN or infinity; remove those rows first.")
-    return array.astype(dtype)
+        raise ValueError(
+            f"y holds NaN, infinity or a value beyond {dtype}; remove those rows first, or give X "
+            "as float64."
+        )
+    return array
+
+
+def centred(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `values` less their means over rows, and the means, in the dtype of `values`.
+
+    Means are taken in float64; what is constant becomes exactly 0.
+    """
+    mean = values.mean(axis=0, dtype=np.float64)
+    moved = np.where(np.ptp(values, axis=0) == 0, 0, values - mean)
+    return moved.astype(values.dtype), mean.astype(values.dtype)
 
 
 def _as_float(values: Any, name: str) -> np.ndarray:

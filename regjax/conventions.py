@@ -16,14 +16,21 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from regjax._arrays import Numeric, Tree, check_strength, float_tree, sum_leaves
+from regjax._arrays import (
+    Numeric,
+    Tree,
+    check_positive,
+    check_scalar_strength,
+    check_strength,
+    float_tree,
+    sum_leaves,
+)
 
 
 def _positive(value: Numeric, name: str) -> Numeric:
-    check_strength(value, name)
-    if isinstance(value, int | float) and value == 0:
-        raise ValueError(f"{name} must be positive, got {value}.")
+    check_positive(value, name)
     return value
 
 
@@ -146,9 +153,9 @@ def from_two_strengths(l1: Numeric, l2: Numeric) -> tuple[Numeric, Numeric]:
         (0.2, 0.5)
     """
     check_strength((l1, l2), "l1 and l2")
-    if isinstance(l1, int | float) and isinstance(l2, int | float) and l1 == l2 == 0:
-        raise ValueError("l1 and l2 are both 0, which leaves l1_ratio undefined; use lambda_=0.")
     total = l1 + 2 * l2
+    if isinstance(total, int | float | np.number) and total == 0:
+        raise ValueError("l1 and l2 are both 0, which leaves l1_ratio undefined; use lambda_=0.")
     return total, l1 / total
 
 
@@ -291,7 +298,7 @@ def to_gaussian_prior(lambda_: Numeric, noise: Numeric, n_samples: Numeric) -> N
         1.0
     """
     n_samples = _positive(n_samples, "n_samples")
-    return noise / (_positive(lambda_, "lambda_") * n_samples) ** 0.5
+    return _positive(noise, "noise") / (_positive(lambda_, "lambda_") * n_samples) ** 0.5
 
 
 def from_laplace_prior(scale: Numeric, noise: Numeric, n_samples: Numeric) -> Numeric:
@@ -313,28 +320,31 @@ def to_laplace_prior(lambda_: Numeric, noise: Numeric, n_samples: Numeric) -> Nu
         >>> to_laplace_prior(0.1, noise=2.0, n_samples=40)
         1.0
     """
-    return noise**2 / (_positive(lambda_, "lambda_") * _positive(n_samples, "n_samples"))
+    return _positive(noise, "noise") ** 2 / (
+        _positive(lambda_, "lambda_") * _positive(n_samples, "n_samples")
+    )
 
 
 def regularization_loss(weights: Tree, reg_type: str, lambda_reg: Numeric) -> jax.Array:
     """Return the tutorial form without the half: `lambda_reg * sum |w|` or `lambda_reg * sum w^2`.
 
-    Its L2 form equals `l2_penalty(weights, 2 * lambda_reg)`.
+        Its L2 form equals `l2_penalty(weights, 2 * lambda_reg)`.
 
-    Args:
-        weights: array, or tree of arrays; every leaf counts.
-        reg_type: "l1" or "l2".
-        lambda_reg: strength >= 0.
+        Args:
+            weights: array, or tree of arrays; every leaf counts.
+            reg_type: "l1" or "l2".
+            lambda_reg: strength >= 0.
 
-    Raises:
-        ValueError: if `reg_type` is neither.
+        Raises:
+            ValueError: if `reg_type` is neither.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> print(regularization_loss([jnp.array([1.0, -2.0])], "l2", 0.5))
-        2.5
+        Example:
+            >>> import jax.numpy as jnp
+    import numpy as np
+            >>> print(regularization_loss([jnp.array([1.0, -2.0])], "l2", 0.5))
+            2.5
     """
-    check_strength(lambda_reg, "lambda_reg")
+    check_scalar_strength(lambda_reg, "lambda_reg")
     if reg_type not in ("l1", "l2"):
         raise ValueError(f"reg_type must be 'l1' or 'l2', got {reg_type!r}.")
     term = jnp.square if reg_type == "l2" else lambda x: x * jnp.sign(x)

@@ -14,7 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse
 
-from regjax._arrays import Numeric, Tree, check_strength, float_array, float_tree
+from regjax._arrays import (
+    Numeric,
+    Tree,
+    check_scalar_strength,
+    check_strength,
+    float_array,
+    float_tree,
+)
 from regjax.masks import Mask, everything, resolve, tree_leaves, weights
 
 
@@ -140,7 +147,7 @@ def ridge_condition_number(X: jax.Array, lambda_: Numeric) -> jax.Array:
         >>> print(ridge_condition_number(X, 0.0), ridge_condition_number(X, 1.0))
         4.0 2.0
     """
-    check_strength(lambda_)
+    check_scalar_strength(lambda_)
     X = float_tree(X)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")
@@ -150,7 +157,8 @@ def ridge_condition_number(X: jax.Array, lambda_: Numeric) -> jax.Array:
     # Singular values below the rounding error of the largest are zeros.
     negligible = jnp.square(jnp.finfo(X.dtype).eps * max(X.shape)) * largest
     smallest = jnp.where(squares[-1] > negligible, squares[-1], 0) * (n_samples >= n_features)
-    return (largest + lambda_) / (smallest + lambda_)
+    bottom = smallest + lambda_
+    return jnp.where(bottom > 0, (largest + lambda_) / jnp.where(bottom > 0, bottom, 1), jnp.inf)
 
 
 Verdict = Literal["overfitting", "good", "underfitting"]

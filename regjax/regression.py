@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import check_strength
-from regjax._inputs import as_matrix, as_response
+from regjax._arrays import check_positive, check_strength
+from regjax._inputs import as_matrix, as_response, centred
 from regjax.penalties import ElasticNet
 from regjax.solvers import least_squares, proximal_gradient
 
@@ -45,11 +45,10 @@ class _DescentRegression(abc.ABC):
     def __init__(
         self, lambda_: float, learning_rate: float | Literal["auto"], n_iterations: int
     ) -> None:
-        check_strength(lambda_)
-        if learning_rate != "auto":
-            check_strength(learning_rate, "learning_rate")
-            if learning_rate == 0:
-                raise ValueError("learning_rate must be positive, got 0; use 'auto'.")
+        lambda_ = _number(lambda_, "lambda_")
+        if not (isinstance(learning_rate, str) and learning_rate == "auto"):
+            learning_rate = _number(learning_rate, "learning_rate")
+            check_positive(learning_rate, "learning_rate")
         if isinstance(n_iterations, bool) or not isinstance(n_iterations, int | np.integer):
             raise TypeError(f"n_iterations must be an integer, got {n_iterations!r}.")
         if n_iterations < 1:
@@ -76,12 +75,12 @@ class _DescentRegression(abc.ABC):
         """
         X = as_matrix(X)
         y = as_response(y, len(X), X.dtype)
-        X_mean, y_mean = X.mean(axis=0), y.mean()
+        (X, X_mean), (y, y_mean) = centred(X), centred(y)
         ridge, lambda_, l1_ratio = self._split()
         auto = self.learning_rate == "auto"
         with jax.enable_x64(X.dtype == np.float64):
             if not auto:
-                largest = float(_largest_step(X - X_mean, y - y_mean, ridge))
+                largest = float(_largest_step(X, y, ridge))
                 if self.learning_rate >= 2 * largest:  # type: ignore[operator]
                     raise ValueError(
                         f"learning_rate={self.learning_rate:g} diverges on this data, as every "
@@ -90,8 +89,8 @@ class _DescentRegression(abc.ABC):
                         "learning_rate='auto'."
                     )
             weights, residual, n_steps, history = _descend(
-                X - X_mean,
-                y - y_mean,
+                X,
+                y,
                 ridge,
                 lambda_,
                 l1_ratio,
@@ -207,11 +206,21 @@ class ElasticNetRegression(_DescentRegression):
         l1_ratio: float = 0.5,
     ) -> None:
         super().__init__(lambda_, learning_rate, n_iterations)
-        check_strength(l1_ratio, "l1_ratio", largest=1.0)
-        self.l1_ratio = l1_ratio
+        self.l1_ratio = _number(l1_ratio, "l1_ratio", largest=1.0)
 
     def _split(self) -> tuple[float, float, float]:
         return 0.0, self.lambda_, self.l1_ratio
+
+
+def _number(value: Any, name: str, *, largest: float = np.inf) -> float:
+    if isinstance(value, bool | np.bool_ | str) or np.shape(value) != ():
+        raise TypeError(f"{name} must be a single number, got {value!r}.")
+    try:
+        number = float(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a single number, got {value!r}.") from error
+    check_strength(number, name, largest=largest)
+    return number
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from regjax._arrays import Tree, float_tree, strengths, sum_leaves
+from regjax._arrays import Tree, check_positive, float_tree, strengths, sum_leaves
 
 
 def gaussian_log_prior(w: Tree, scale: Tree) -> jax.Array:
@@ -27,6 +27,7 @@ def gaussian_log_prior(w: Tree, scale: Tree) -> jax.Array:
         >>> print(f"{gaussian_log_prior(jnp.zeros(2), 1.0):.4f}")
         -1.8379
     """
+    check_positive(scale, "scale")
     w = float_tree(w)
     return sum_leaves(
         lambda x, s: jnp.sum(-jnp.square(x / s) / 2 - jnp.log(s) - jnp.log(2 * jnp.pi) / 2),
@@ -47,6 +48,7 @@ def laplace_log_prior(w: Tree, scale: Tree) -> jax.Array:
         >>> print(f"{laplace_log_prior(jnp.zeros(2), 1.0):.4f}")
         -1.3863
     """
+    check_positive(scale, "scale")
     w = float_tree(w)
     return sum_leaves(
         lambda x, s: jnp.sum(-(x * jnp.sign(x)) / s - jnp.log(2 * s)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from regjax._arrays import Numeric, check_strength, float_array
+from regjax._arrays import Numeric, check_scalar_strength, float_array
 
 
 def ridge_closed_form(X: jax.Array, y: jax.Array, lambda_: Numeric) -> jax.Array:
@@ -35,7 +35,7 @@ def ridge_closed_form(X: jax.Array, y: jax.Array, lambda_: Numeric) -> jax.Array
         >>> print(ridge_closed_form(X, jnp.array([2.0, 4.0]), 0.5))
         [1. 2.]
     """
-    check_strength(lambda_)
+    check_scalar_strength(lambda_)
     X, y = float_array(X), float_array(y)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")

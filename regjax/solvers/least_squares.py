@@ -77,7 +77,7 @@ class LeastSquares(NamedTuple):
         root = 1 / jnp.sqrt(d)
         # The ridge part of the scaled Hessian is ridge / d <= 1, bounded by its largest entry.
         bound = self.curvature(root) + jnp.max(ridge / d)
-        return 1 / (d * bound)
+        return 1 / (d * jnp.where(bound > 0, bound, 1))
 
 
 def least_squares(X: jax.Array, y: jax.Array) -> LeastSquares:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from regjax._arrays import Numeric, Tree, check_strength
+from regjax._arrays import Numeric, Tree, check_scalar_strength
 from regjax.masks import Mask, resolve
 from regjax.penalties import Masked, Penalty, mask_penalty
 
@@ -18,7 +18,7 @@ ScalarOrSchedule = Numeric | Callable[[Numeric], Numeric]
 def check_scalar(value: Any, name: str) -> None:
     """Raise unless `value` is a schedule or a single valid strength."""
     if not callable(value):
-        check_strength(value, name)
+        check_scalar_strength(value, name)
 
 
 def at_step(value: Any, count: jax.Array) -> Any:

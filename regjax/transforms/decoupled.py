@@ -23,7 +23,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from regjax._arrays import Numeric, Tree, check_strength, float_tree, map_leaves
+from regjax._arrays import (
+    Numeric,
+    Tree,
+    check_positive,
+    check_scalar_strength,
+    float_tree,
+    map_leaves,
+)
 from regjax.masks import Mask, resolve, weights
 from regjax.transforms._step import ScalarOrSchedule, at_step, check_scalar, require_params
 
@@ -85,6 +92,8 @@ def decoupled_weight_decay(
                 "schedule or an array does not tell: pass peak_learning_rate."
             )
         peak = learning_rate
+    if peak is not None:
+        check_positive(peak, "peak_learning_rate")
     direction = optax.with_extra_args_support(direction)
 
     def init(params: Tree) -> DecoupledState:
@@ -129,6 +138,6 @@ def sgd_with_weight_decay(w: Tree, gradient: Tree, lr: Numeric, lambda_: Numeric
         >>> print(sgd_with_weight_decay(jnp.array([1.0]), jnp.array([2.0]), 0.1, 0.5))
         [0.75]
     """
-    check_strength(lr, "lr")
-    check_strength(lambda_)
+    check_scalar_strength(lr, "lr")
+    check_scalar_strength(lambda_)
     return map_leaves(lambda x, g: x - lr * g - lr * lambda_ * x, float_tree(w), gradient)
