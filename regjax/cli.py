@@ -33,7 +33,6 @@ except ModuleNotFoundError as error:
 
 _console = Console()
 _MOST_ROWS = 13
-_GRID_TITLE = "Results by strength, means over seeds"
 _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 
 
@@ -107,15 +106,20 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
         check_folder(folder, overwrite=overwrite)
-    for name, folder in zip(names, folders, strict=True):
-        _sweep_one(name, folder, overwrite, **options)
+    started = time.perf_counter()
+    results = {
+        name: _sweep_one(name, folder, overwrite, **options)
+        for name, folder in zip(names, folders, strict=True)
+    }
+    _print_choices(results)
+    _say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
+    _say(f"{time.perf_counter() - started:.1f} seconds")
 
 
-def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) -> None:
+def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) -> Any:
     from regjax import sweeps
     from regjax.sweeps import MLPOptions
 
-    started = time.perf_counter()
     table = sweeps.load_table(data, options["target"], task=options["task"], drop=options["drop"])
     models = options["models"].split(",") if options["models"] else None
     if models is None and data == "digits":
@@ -150,14 +154,12 @@ def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) ->
             progress=report,
         )
     sweeps.save_run(result, out, overwrite=overwrite)
-    _print_results(result)
     if options["figures"]:
         from regjax import plots
 
-        paths = plots.save_figures(result, out / "figures")
-        _say(f"Figures: {out / 'figures'} ({len(paths)} files)")
-    _say(f"Tables, models, manifest: {out}")
-    _say(f"{time.perf_counter() - started:.1f} seconds")
+        plots.save_figures(result, out / "figures")
+    _print_strengths(result)
+    return result
 
 
 @main.command()
@@ -202,12 +204,11 @@ def _progress() -> Progress:
     )
 
 
-def _print_results(result: Any) -> None:
-    score = "accuracy" if result.data.encoding.task == "classification" else "R2"
-    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=_GRID_TITLE)
-    for column in ("model", "lambda", "train", "validation", "± s.e.", score, "zeros", "fit"):
-        left = column in ("model", "fit")
-        grid.add_column(column, justify="left" if left else "right", no_wrap=True)
+def _print_strengths(result: Any) -> None:
+    grid = _table(
+        "Results by strength, means over seeds",
+        ("model", "lambda", "train", "validation", "± s.e.", _score(result), "zeros", "fit"),
+    )
     summary = result.summary()
     left_out = 0
     for name in result.entries:
@@ -234,30 +235,44 @@ def _print_results(result: Any) -> None:
     if left_out:
         _say(f"{left_out} more strengths are in results.csv.")
 
-    chosen = RichTable(
-        box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title="Chosen lambda per model"
-    )
-    for column in ("model", "minimum", "one s.e.", "validation", "± s.e.", score, "zeros"):
-        left = column == "model"
-        chosen.add_column(column, justify="left" if left else "right", no_wrap=True)
-    choices = result.choices().to_dicts()
-    for row in choices:
-        chosen.add_row(
-            row["model"],
-            f"{row['lambda_min']:.3g}",
-            f"{row['lambda_1se']:.3g}",
-            f"{row['validation_loss']:.4f}",
-            f"{row['validation_loss_se']:.4f}",
-            f"{row['validation_score']:.3f}",
-            f"{row['zero_share']:.0%}",
+
+def _print_choices(results: dict[str, Any]) -> None:
+    notes = []
+    for data, result in results.items():
+        table = _table(
+            f"Chosen lambda per model: {pathlib.Path(data).stem}",
+            ("model", "minimum", "one s.e.", "validation", "± s.e.", _score(result), "zeros"),
         )
-    _console.print(chosen)
-    for row in choices:
-        if row["at_edge"]:
-            _say(
-                f"Note: {row['model']} is best at the edge of its grid, lambda = "
-                f"{row['lambda_min']:.3g}; widen it with --lambdas."
+        for row in result.choices().to_dicts():
+            table.add_row(
+                row["model"],
+                f"{row['lambda_min']:.3g}",
+                f"{row['lambda_1se']:.3g}",
+                f"{row['validation_loss']:.4f}",
+                f"{row['validation_loss_se']:.4f}",
+                f"{row['validation_score']:.3f}",
+                f"{row['zero_share']:.0%}",
             )
+            if row["at_edge"]:
+                notes.append(
+                    f"Note: {row['model']} on {data} is best at the edge of its grid, lambda = "
+                    f"{row['lambda_min']:.3g}; widen it with --lambdas."
+                )
+        _console.print(table)
+    for note in notes:
+        _say(note)
+
+
+def _score(result: Any) -> str:
+    return "accuracy" if result.data.encoding.task == "classification" else "R2"
+
+
+def _table(title: str, columns: tuple[str, ...]) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title)
+    for column in columns:
+        left = column in ("model", "fit")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    return table
 
 
 def _say(text: str) -> None:
