@@ -22,7 +22,8 @@ from regjax._arrays import (
     float_array,
     float_tree,
 )
-from regjax.masks import Mask, everything, resolve, tree_leaves, weights
+from regjax._names import tree_leaves
+from regjax.masks import Mask, everything, resolve, weights
 
 
 @dataclasses.dataclass(frozen=True)

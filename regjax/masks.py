@@ -22,55 +22,14 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Tree
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-    """A leaf as a mask sees it: its path, the classes it lies in, its shape and dtype."""
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-    value: Any
-
-    @property
-    def path(self) -> str:
-        return "/".join(self.names)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the leaf is a real floating-point array."""
-        # A Python float inside a model is a setting, such as a dropout rate.
-        dtype = getattr(self.value, "dtype", None)
-        return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
-
-
-def tree_leaves(params: Tree) -> list[Leaf]:
-    """Return every leaf of `params` with its path and the classes that contain it."""
-    found: list[Leaf] = []
-
-    def walk(node: Any, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
-        children, _ = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
-        if len(children) == 1 and children[0][0] == ():
-            found.append(Leaf(names, classes, node))
-            return
-        inside = (*classes, type(node).__name__)
-        # NNX keeps every array in the attribute `value` of a variable, which names nothing.
-        is_variable = any(base.__name__ == "Variable" for base in type(node).__mro__)
-        for keys, child in children:
-            name = jax.tree_util.keystr(keys, simple=True, separator="/")
-            walk(child, names if is_variable else (*names, name), inside)
-
-    walk(params, (), ())
-    return found
+from regjax._names import Leaf, is_embedding, is_output_head, is_weight, tree_leaves
 
 
 class Mask:
@@ -324,90 +283,14 @@ def by_predicate(predicate: Callable[[str, Any], bool]) -> Mask:
     return _Predicate(predicate)
 
 
-_NORM_WORDS = {
-    "norm",
-    "batchnorm",
-    "layernorm",
-    "groupnorm",
-    "instancenorm",
-    "rmsnorm",
-    "ln",
-    "bn",
-    "gn",
-}
-_NORM_PARAMETERS = {"scale", "gamma", "beta", "offset", "shift"}
-_REPARAMETRISATIONS = {"weight", "spectral"}
-_BIAS_WORDS = {"b", "bias", "biases"}
-_WEIGHT_WORDS = {
-    "w",
-    "weight",
-    "weights",
-    "kernel",
-    "kernels",
-    "embedding",
-    "embeddings",
-    "embed",
-    "lora",
-}
-_STATE_NAMES = {"batchstats", "batchstat", "cache", "intermediates", "intermediate"}
-_EMBEDDING_WORDS = {"embedding", "embeddings", "embed", "embedder", "wte", "wpe"}
-_HEAD_WORDS = {"head", "heads", "lmhead", "logits", "classifier", "readout", "unembed"}
-
-
-def _words(name: str) -> list[str]:
-    """Split `LayerNorm_0`, `attn_ln2`, `inputLayernorm` into lower-case words."""
-    name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
-    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
-    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-
-
-def _is_norm_layer(name: str) -> bool:
-    words = _words(name)
-    return any(
-        (word in _NORM_WORDS or word.endswith("norm"))
-        and not (i > 0 and words[i - 1] in _REPARAMETRISATIONS)
-        and not word.startswith(tuple(_REPARAMETRISATIONS))
-        for i, word in enumerate(words)
-    )
-
-
-def _is_weight(leaf: Leaf) -> bool:
-    if not leaf.names:
-        return True
-    if any(name.replace("_", "").lower() in _STATE_NAMES for name in (*leaf.names, *leaf.classes)):
-        return False
-    # The layer is what directly holds the leaf, list positions aside: a container further up
-    # may be named after its norms and hold weights all the same.
-    named = [name for name in leaf.names if not name.isdigit()]
-    if any(map(_is_norm_layer, (*named[-2:], *leaf.classes[-1:]))):
-        return False
-    words = set(_words(named[-1])) if named else set()
-    if words & _WEIGHT_WORDS:
-        return True
-    # Attention and recurrent layers write bq, bk, bv, bi, bf, ...
-    if words & (_BIAS_WORDS | _NORM_PARAMETERS) or any(re.fullmatch("b[a-z]", w) for w in words):
-        return False
-    return np.ndim(leaf.value) >= 2
-
-
-def _lies_in(leaf: Leaf, vocabulary: set[str]) -> bool:
-    for name in (*leaf.names, *leaf.classes):
-        words = _words(name)
-        for i, word in enumerate(words):
-            # The heads of multi-head attention are no output heads.
-            if word in vocabulary and not (i > 0 and words[i - 1] == "multi"):
-                return True
-    return False
-
-
-weights: Mask = _Named("a weight", _is_weight, required=False)
+weights: Mask = _Named("a weight", is_weight, required=False)
 """The default: weights, without biases and the parameters of normalisation layers."""
 
 everything: Mask = _Named("a parameter", lambda leaf: True, required=False)
 """Every real floating-point leaf, biases and norms included, as optax does."""
 
-embeddings: Mask = _Named("an embedding", lambda leaf: _lies_in(leaf, _EMBEDDING_WORDS))
+embeddings: Mask = _Named("an embedding", is_embedding)
 """Embedding tables, by name or class. Leave them out with `weights & ~embeddings`."""
 
-output_head: Mask = _Named("an output head", lambda leaf: _lies_in(leaf, _HEAD_WORDS))
+output_head: Mask = _Named("an output head", is_output_head)
 """Leaves of the output head, by name. Leave them out with `weights & ~output_head`."""

@@ -35,6 +35,8 @@ class TableError(ValueError):
 class Encoding:
     """How the columns of a table become features, and what the response is.
 
+    Made by `encode_table`.
+
     Attributes:
         columns: input columns in order, each with its levels; None for a numeric one.
         target: name of the response column.
@@ -108,6 +110,14 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
 
     Raises:
         TableError: if it does not exist, is a folder, is empty or cannot be read as a table.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "houses.csv"
+        ...     _ = path.write_text("area,price\\n50,100\\n80,150\\n")
+        ...     read_table(path).shape
+        (2, 2)
     """
     path = pathlib.Path(path)
     if not path.exists():
@@ -161,6 +171,14 @@ def encode_table(
 
     Raises:
         TableError: for whatever cannot be used; every offending column is named.
+
+    Example:
+        >>> import polars as pl
+        >>> frame = pl.DataFrame(
+        ...     {"area": [50, 80, 65], "heat": ["gas", "oil", "pump"], "price": [1.0, 2.0, 1.5]}
+        ... )
+        >>> encode_table(frame, "price").encoding.feature_names
+        ['area', 'heat=gas', 'heat=oil', 'heat=pump']
     """
     unknown = [name for name in (target, *drop) if name not in frame.columns]
     if unknown:
@@ -216,6 +234,12 @@ def table_from_arrays(X: np.ndarray, y: np.ndarray, *, task: Task | None = None)
 
     Raises:
         TableError: as in `encode_table`, and for mismatched lengths.
+
+    Example:
+        >>> import numpy as np
+        >>> table = table_from_arrays(np.eye(3), np.array([1.0, 2.0, 3.0]))
+        >>> table.encoding.feature_names, table.encoding.task
+        (['x0', 'x1', 'x2'], 'regression')
     """
     X, y = np.asarray(X), np.asarray(y)
     if X.ndim != 2 or 0 in X.shape:
@@ -236,6 +260,11 @@ def load_dataset(name: str) -> tuple[pl.DataFrame, str]:
       64 in all, as in Efron, Hastie, Johnstone and Tibshirani (2004), "Least angle
       regression", section 1;
     - `digits`: 1,797 images of 8x8 pixel intensities from 0 to 16.
+
+    Example:
+        >>> frame, target = load_dataset("diabetes")
+        >>> frame.shape, target
+        ((442, 11), 'progression')
     """
     from sklearn import datasets
 

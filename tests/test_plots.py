@@ -1,5 +1,6 @@
 """Figures hold the numbers they claim to show."""
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -98,9 +99,8 @@ def test_weight_distributions_count_exact_zeros(result, perceptrons):
         assert titles[2].startswith("L2, ")
         choice = outcome.best()[l1].lambda_
         lane = outcome.entries[l1].lambdas.index(choice)
-        weights = outcome.entries[l1].model.penalized_weights(
-            plots._lane(outcome.lane_params[l1], lane)
-        )
+        params = jax.tree.map(lambda leaf, lane=lane: leaf[0, lane], outcome.lane_params[l1])
+        weights = outcome.entries[l1].model.penalized_weights(params)
         share = np.mean(np.concatenate([np.ravel(w) for w in weights]) == 0)
         assert titles[1].endswith(f"\n{share:.0%} exact zeros")
 

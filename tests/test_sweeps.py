@@ -11,7 +11,6 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 import regjax
 from regjax import sweeps
 from regjax.sweeps.catalog import MLPOptions, model_names
-from regjax.sweeps.store import read_results
 from regjax.tables import TableError, load_dataset
 
 LAMBDAS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)
@@ -246,7 +245,7 @@ def test_perceptron_regression_beats_the_mean(noisy):
 def test_a_run_is_saved_and_loaded_exactly(which, request, tmp_path):
     result = request.getfixturevalue(which)
     out = sweeps.save_run(result, tmp_path / "run")
-    assert read_results(out).equals(result.table)
+    assert pl.read_parquet(out / "results.parquet").equals(result.table)
     text = pl.read_csv(out / "results.csv", schema=result.table.schema)
     assert text.equals(result.table)  # decimal text, and yet every bit
     assert not [name for name in text.columns if "second" in name or "time" in name]

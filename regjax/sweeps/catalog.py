@@ -18,7 +18,12 @@ from regjax.tables import Table, Task
 
 @dataclasses.dataclass(frozen=True)
 class MLPOptions:
-    """How the perceptron is trained; see `regjax.sweeps.mlp.MLPModel`."""
+    """How the perceptron is trained; see `regjax.sweeps.mlp.MLPModel`.
+
+    Example:
+        >>> MLPOptions(epochs=10).batch_size
+        32
+    """
 
     hidden: int = 64
     epochs: int = 100

@@ -25,7 +25,7 @@ _KINDS: dict[str, type] = {"linear": LinearModel, "mlp": MLPModel}
 
 @dataclasses.dataclass(frozen=True)
 class FittedModel:
-    """A model refitted on all rows at its chosen strength.
+    """A model refitted on all rows at its chosen strength; `SweepResult.fitted` holds them.
 
     Attributes:
         name: name of the model, such as "lasso".
@@ -33,6 +33,15 @@ class FittedModel:
         model: its description.
         params: its parameters, NumPy arrays.
         encoding: the columns it takes.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> lasso = result.fitted["lasso"]
+        >>> lasso.predict(result.data.X).shape
+        (442,)
+        >>> lasso.coefficients().columns
+        ['feature', 'coefficient', 'per_standard_deviation']
     """
 
     name: str

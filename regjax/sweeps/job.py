@@ -57,6 +57,10 @@ def load_table(
 
     Raises:
         TableError: for whatever cannot be used.
+
+    Example:
+        >>> load_table("diabetes").X.shape
+        (442, 10)
     """
     if isinstance(data, tuple):
         return table_from_arrays(*data, task=task)

@@ -22,7 +22,10 @@ HIGHER_IS_BETTER = ("train_score", "validation_score")
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A chosen strength with the metric's mean and standard error over seeds."""
+    """A chosen strength with the metric's mean and standard error over seeds.
+
+    `at_edge` tells that it is the weakest or the strongest of its grid.
+    """
 
     model: str
     lambda_: float
@@ -47,6 +50,16 @@ class SweepResult:
         rule: how strengths were chosen for the refit.
         seconds: compile and run time per model, and of the refit.
         settings: arguments of the sweep.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> result.table.shape
+        (18, 12)
+        >>> result.best()["ridge"].lambda_ < 1
+        True
+        >>> result.verdicts("lasso")[-1]
+        'underfitting'
     """
 
     table: pl.DataFrame

@@ -10,7 +10,6 @@ from importlib import metadata
 from typing import Any
 
 import jax
-import polars as pl
 
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.result import SweepResult
@@ -25,6 +24,12 @@ def check_folder(out: str | pathlib.Path, *, overwrite: bool = False) -> pathlib
     Raises:
         ValueError: if it is a file, holds another run (unless `overwrite`), or holds
             anything else.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_folder(folder) == pathlib.Path(folder)
+        True
     """
     out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
@@ -52,6 +57,14 @@ def save_run(
 
     Raises:
         ValueError: as in `check_folder`.
+
+    Example:
+        >>> import tempfile, regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = save_run(result, pathlib.Path(folder) / "run")
+        ...     load(out, "lasso").lambda_ == result.best()["lasso"].lambda_
+        True
     """
     out = check_folder(out, overwrite=overwrite)
     partial = out.with_name(f"{out.name}.partial")
@@ -80,6 +93,12 @@ def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
 
     Raises:
         ValueError: if there is no run or no such model.
+
+    Example:
+        >>> load("nowhere")
+        Traceback (most recent call last):
+            ...
+        ValueError: 'nowhere' holds no run of regjax sweep.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -118,8 +137,3 @@ def _manifest(result: SweepResult) -> dict[str, Any]:
         "device": f"{device.platform}: {device.device_kind}",
         "lanes_per_program": {name: len(entry.lambdas) for name, entry in result.entries.items()},
     }
-
-
-def read_results(path: str | pathlib.Path) -> pl.DataFrame:
-    """Return the table of a run's folder."""
-    return pl.read_parquet(pathlib.Path(path) / "results.parquet")

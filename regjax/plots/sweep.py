@@ -1,37 +1,23 @@
-"""Figures of a sweep, and the geometry of a penalty. Every function returns the Figure.
-
-They need the extra `plots`. Colours are those of Okabe and Ito, which the colour blind can
-tell apart; lines differ in dash or marker too.
-"""
+"""Figures of a sweep."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from regjax._inputs import as_matrix, as_response
-from regjax.regression import LassoRegression, RidgeRegression
+from regjax.plots._style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, panels
+from regjax.plots.geometry import entry_strength, geometry
 
 if TYPE_CHECKING:
     import polars as pl
 
     from regjax.sweeps import SweepResult
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-    "#000000",
-)
 _CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES = ("-", "--", "-.", ":")
 _LAMBDA = "strength $\\lambda$"
@@ -43,9 +29,15 @@ def loss_over_lambda(result: SweepResult) -> Figure:
 
     Means over seeds with one standard error. Both choices of the strength are marked; the
     strengths at which the model over- or underfits are shaded.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> [axis.get_title() for axis in regjax.plots.loss_over_lambda(result).axes]
+        ['ridge', 'lasso', 'elastic net']
     """
     names = list(result.entries)
-    figure, axes = _panels(len(names), width=4.2, height=3.6)
+    figure, axes = panels(len(names), width=4.2, height=3.6)
     for axis, name in zip(axes, names, strict=True):
         rows = _rows(result, name)
         positive = rows["lambda_"] > 0
@@ -94,9 +86,15 @@ def weight_distributions(result: SweepResult) -> Figure:
 
     Few weights are drawn one by one, many as a histogram; exact zeros are counted. The
     panels of L1 and L2 share their scale; the one without a penalty has its own.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> len(regjax.plots.weight_distributions(result).axes)
+        2
     """
     lanes = _distribution_lanes(result)
-    figure, axes = _panels(len(lanes), width=4.0, height=3.4)
+    figure, axes = panels(len(lanes), width=4.0, height=3.4)
     size = max(weights.size for _, weights in lanes)
     largest = max(np.abs(weights).max() for _, weights in lanes)
     for axis, (title, weights), color in zip(axes, lanes, (BLACK, RED, BLUE), strict=False):
@@ -132,12 +130,18 @@ def coefficient_paths(result: SweepResult) -> Figure:
     """Return the coefficients of the linear models over the strength, one panel per model.
 
     They belong to standardised features, and to the first seed; of a classification, to
-    its last class. The largest are named.
+    its last class. The largest at the chosen strengths are named.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> regjax.plots.coefficient_paths(result).axes[1].get_title()
+        'lasso'
     """
     names = [name for name, entry in result.entries.items() if entry.is_linear]
     if not names:
         raise ValueError("Coefficient paths are drawn for linear models; this sweep has none.")
-    figure, axes = _panels(len(names), width=4.6, height=4.0, sharey=True)
+    figure, axes = panels(len(names), width=4.6, height=4.0, sharey=True)
     features = result.data.encoding.feature_names
     paths = {name: result.lane_params[name]["weights"][0] for name in names}
     paths = {name: path if path.ndim == 2 else path[:, :, -1] for name, path in paths.items()}
@@ -181,9 +185,15 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
 
     The condition number is that of `X'X / n` plus the L2 part of the strength; perceptrons
     have none, and then the figure has one panel.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> regjax.plots.sparsity_and_condition(result).axes[0].get_ylabel()
+        'exact zeros (% of weights)'
     """
     linear = [name for name, entry in result.entries.items() if entry.is_linear]
-    figure, axes = _panels(2 if linear else 1, width=4.8, height=3.6)
+    figure, axes = panels(2 if linear else 1, width=4.8, height=3.6)
     for place, name in enumerate(result.entries):
         style: dict[str, Any] = {
             "color": _CYCLE[place % len(_CYCLE)],
@@ -212,79 +222,19 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
     return figure
 
 
-def geometry(
-    X: Any,
-    y: Any,
-    lambda_: float | None = None,
-    feature_names: Sequence[str] = ("$w_1$", "$w_2$"),
-) -> Figure:
-    """Return the diamond and the circle with the loss contours they touch, for two features.
-
-    Both panels show the least-squares loss of standardised data. The lasso and the ridge
-    solution at the same strength are computed, and each ball is the one that touches its
-    solution: `sum |w| = sum |w_lasso|` and `||w|| = ||w_ridge||`. The ball is not 1 / lambda.
-
-    Args:
-        X: (n_samples, 2).
-        y: (n_samples,).
-        lambda_: strength in standardised units; by default one at which the lasso
-            keeps one feature, a fifth of the way from where it loses the second to where it
-            loses both.
-        feature_names: labels of the two axes.
-
-    Raises:
-        ValueError: if X has not two columns that vary, or y is constant.
-    """
-    X = as_matrix(X).astype(np.float64)
-    y = as_response(y, len(X), X.dtype)
-    if X.shape[1] != 2 or (np.ptp(X, axis=0) == 0).any() or np.ptp(y) == 0:
-        raise ValueError("geometry takes two features that vary and a response that varies.")
-    X = (X - X.mean(axis=0)) / X.std(axis=0)
-    y = (y - y.mean()) / y.std()
-    if lambda_ is None:
-        lambda_ = _corner_strength(X, y)
-    gram, cross = X.T @ X / len(y), X.T @ y / len(y)
-    least_squares = np.linalg.lstsq(gram, cross, rcond=None)[0]
-    lasso = LassoRegression(lambda_, "auto").fit(X, y).get_weights()
-    ridge = RidgeRegression(lambda_, "auto").fit(X, y).get_weights()
-
-    figure, axes = _panels(2, width=4.6, height=4.4, sharey=True)
-    reach = 1.25 * max(np.abs(least_squares).max(), np.abs(lasso).sum(), np.linalg.norm(ridge))
-    line = np.linspace(-reach, reach, 201)
-    w1, w2 = np.meshgrid(line, line)
-    excess = _quadratic(w1 - least_squares[0], w2 - least_squares[1], gram)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    radius = np.abs(lasso).sum()
-    diamond = radius * np.array([[1, 0, -1, 0, 1], [0, 1, 0, -1, 0]])
-    circle = np.linalg.norm(ridge) * np.array([np.cos(angle), np.sin(angle)])
-    for axis, ball, w, title in (
-        (axes[0], diamond, lasso, "lasso: $|w_1| + |w_2|$"),
-        (axes[1], circle, ridge, "ridge: $w_1^2 + w_2^2$"),
-    ):
-        touching = _quadratic(w[0] - least_squares[0], w[1] - least_squares[1], gram)
-        levels = touching * np.array([0.1, 0.4, 1.0, 2.0, 3.5, 5.5])
-        axis.contour(w1, w2, excess, np.unique(levels), colors="0.6", linewidths=0.8)
-        axis.contour(w1, w2, excess, [touching], colors=BLACK, linewidths=1.4)
-        axis.fill(*ball, color=SKY, alpha=0.35)
-        axis.plot(*ball, color=BLUE)
-        axis.plot(*least_squares, "s", color=BLACK, label="least squares")
-        axis.plot(*w, "o", color=RED, ms=8, label=f"solution ({w[0]:.2f}, {w[1]:.2f})")
-        axis.axhline(0, color="0.4", lw=0.6)
-        axis.axvline(0, color="0.4", lw=0.6)
-        axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=feature_names[0], title=title)
-        axis.set_aspect("equal")
-        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
-    axes[0].set_ylabel(feature_names[1])
-    figure.suptitle(f"loss contours and the ball that touches, $\\lambda$ = {lambda_:.3g}")
-    return figure
-
-
 def result_geometry(result: SweepResult) -> Figure:
     """Return `geometry` for two features of a regression, in standardised units.
 
     The first is the one of largest correlation with the response; the second is the one
     that the lasso takes in nearest to 0.4 of the strength at which it takes in the first,
     so that the corner of the diamond shows.
+
+    Example:
+        >>> import regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> figure = regjax.plots.result_geometry(result)
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('bmi', 's6')
     """
     if result.data.encoding.task != "regression" or result.data.X.shape[1] < 2:
         raise ValueError("The geometry is drawn for a regression with at least two features.")
@@ -296,7 +246,7 @@ def result_geometry(result: SweepResult) -> Figure:
     y = y / y.std()
     others = [j for j in np.flatnonzero(scale > 0).tolist() if j != first]
     share = [
-        abs(_entry_strength(X[:, [first, j]], y) / np.abs(X[:, first] @ y / len(y)) - 0.4)
+        abs(entry_strength(X[:, [first, j]], y) / np.abs(X[:, first] @ y / len(y)) - 0.4)
         for j in others
     ]
     pair = [first, others[int(np.argmin(share))]]
@@ -305,7 +255,15 @@ def result_geometry(result: SweepResult) -> Figure:
 
 
 def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathlib.Path]:
-    """Write every figure that fits the sweep to `folder` as PNG and return their paths."""
+    """Write every figure that fits the sweep to `folder` as PNG and return their paths.
+
+    Example:
+        >>> import tempfile, regjax
+        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     len(regjax.plots.save_figures(result, folder))
+        5
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawings = [loss_over_lambda, sparsity_and_condition]
@@ -322,22 +280,6 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
         draw(result).savefig(path, dpi=150)
         paths.append(path)
     return paths
-
-
-def _panels(
-    n: int, *, width: float, height: float, sharey: bool = False
-) -> tuple[Figure, list[Axes]]:
-    # A bare Figure, not pyplot's: nothing global is touched, and nothing is left open.
-    columns = min(n, 3)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    axes = list(grid.ravel())
-    for unused in axes[n:]:
-        unused.remove()
-    for axis in axes[:n]:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes[:n]
 
 
 def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
@@ -400,32 +342,4 @@ def _distribution_lanes(result: SweepResult) -> list[tuple[str, np.ndarray]]:
 
 
 def _lane(params: Any, lane: int) -> Any:
-    import jax
-
     return jax.tree.map(lambda leaf: leaf[0, lane], params)
-
-
-def _quadratic(a: Any, b: Any, gram: np.ndarray) -> Any:
-    """Return the loss in excess of its minimum at the displacement (a, b)."""
-    return (gram[0, 0] * a**2 + 2 * gram[0, 1] * a * b + gram[1, 1] * b**2) / 2
-
-
-def _corner_strength(X: np.ndarray, y: np.ndarray) -> float:
-    largest = np.abs(X.T @ y / len(y)).max()
-    enters = _entry_strength(X, y)
-    return float(enters + 0.2 * (largest - enters))
-
-
-def _entry_strength(X: np.ndarray, y: np.ndarray) -> float:
-    """Return the strength at which the lasso takes in the second of two standardised features."""
-    cross = X.T @ y / len(y)
-    first = int(np.argmax(np.abs(cross)))
-    largest = np.abs(cross[first])
-    # On the first segment the coefficient is sign * (largest - l), and the other feature's
-    # correlation with the residual is linear in l; it enters where that reaches l or -l.
-    slope = np.sign(cross[first]) * (X[:, 0] @ X[:, 1]) / len(y)
-    start = cross[1 - first] - slope * largest
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entries = np.array([start / (1 - slope), -start / (1 + slope)])
-    inside = entries[(entries > 0) & (entries < largest)]
-    return float(inside.max(initial=0.0))
