@@ -225,7 +225,7 @@ def _print_strengths(result: Any) -> None:
                 f"{row['train_loss']:.4f}",
                 f"{row['validation_loss']:.4f}",
                 f"{row['validation_loss_se']:.4f}",
-                f"{row['validation_score']:.3f}",
+                f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
                 {"overfitting": "over", "underfitting": "under"}.get(verdict, ""),
                 style="bold green" if row["lambda_"] == best else None,
@@ -250,7 +250,7 @@ def _print_choices(results: dict[str, Any]) -> None:
                 f"{row['lambda_1se']:.3g}",
                 f"{row['validation_loss']:.4f}",
                 f"{row['validation_loss_se']:.4f}",
-                f"{row['validation_score']:.3f}",
+                f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
             )
             if row["at_edge"]:

@@ -66,11 +66,12 @@ def loss_over_lambda(result: SweepResult) -> Figure:
                 axis.axvline(chosen, color=GREEN, ls=dash, lw=1.2, label=label)
         _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
         axis.set_xscale("log")
-        validation = rows["validation_loss"]
-        if np.nanmax(validation) > 30 * np.nanmin(validation):
-            axis.set_yscale("log")
         axis.set_title(result.entries[name].label)
         axis.set_xlabel(_LAMBDA)
+    losses = result.summary()["validation_loss"].to_numpy()
+    if np.nanmax(losses) > 100 * np.nanmin(losses):
+        for axis in axes:
+            axis.set_yscale("log")
     regression = result.data.encoding.task == "regression"
     axes[0].set_ylabel(
         "loss (mean squared error / 2,\nresponse standardised)"
@@ -97,6 +98,7 @@ def weight_distributions(result: SweepResult) -> Figure:
     figure, axes = panels(len(lanes), width=4.0, height=3.4)
     size = max(weights.size for _, weights in lanes)
     largest = max(np.abs(weights).max() for _, weights in lanes)
+    features = result.data.encoding.feature_names
     for axis, (title, weights), color in zip(axes, lanes, (BLACK, RED, BLUE), strict=False):
         zeros = np.mean(weights == 0)
         axis.set_title(f"{title}\n{zeros:.0%} exact zeros", fontsize=11)
@@ -106,7 +108,10 @@ def weight_distributions(result: SweepResult) -> Figure:
             axis.plot(x[weights != 0], weights[weights != 0], "o", color=color, ms=3.5)
             axis.plot(x[weights == 0], weights[weights == 0], "o", mfc="w", color=color, ms=3.5)
             axis.axhline(0, color="0.6", lw=0.8)
-            axis.set_xlabel("weight number")
+            if len(features) == size <= 12:
+                axis.set_xticks(x, features, rotation=60, ha="right", fontsize=8)
+            else:
+                axis.set_xlabel("weight number")
         else:
             edges = np.linspace(-largest, largest, 81)
             axis.hist(weights[weights != 0], edges.tolist(), color=color, alpha=0.8)
