@@ -16,7 +16,7 @@ from regjax.masks import weights as weights_mask
 from regjax.penalties import L1
 from regjax.sweeps.model import Fit, Hyperparameters, Params, scale_features, scale_response
 from regjax.tables import Task
-from regjax.transforms import adam_direction, coupled_l2, decoupled_weight_decay, proximal
+from regjax.transforms import adam_l2, adamw, prox_adam
 
 Regularizer = Literal["l1", "l2", "decay"]
 
@@ -113,20 +113,8 @@ class MLPModel:
         return (squared_loss if self.task == "regression" else softmax_loss)(outputs, y)
 
 
-def _adam_l1(rate: optax.Schedule, lambda_: jax.Array) -> optax.GradientTransformation:
-    return proximal(adam_direction(), rate, L1(lambda_), metric="adaptive")
-
-
-def _adam_l2(rate: optax.Schedule, lambda_: jax.Array) -> optax.GradientTransformation:
-    return optax.chain(coupled_l2(lambda_), optax.adam(rate))
-
-
-def _adam_decay(rate: optax.Schedule, lambda_: jax.Array) -> optax.GradientTransformation:
-    return decoupled_weight_decay(optax.scale_by_adam(), rate, lambda_)
-
-
 _OPTIMIZERS: dict[Regularizer, Callable[..., optax.GradientTransformation]] = {
-    "l1": _adam_l1,
-    "l2": _adam_l2,
-    "decay": _adam_decay,
+    "l1": lambda rate, lambda_: prox_adam(rate, L1(lambda_)),
+    "l2": adam_l2,
+    "decay": adamw,
 }

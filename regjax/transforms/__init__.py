@@ -7,17 +7,38 @@ themselves:
     Adam + L2   optax.chain(coupled_l2(lambda_), optax.adam(learning_rate))
     AdamW       decoupled_weight_decay(optax.scale_by_adam(), learning_rate, lambda_)
     Adam + L1   proximal(adam_direction(), learning_rate, L1(lambda_), metric="adaptive")
+
+Ready made these are `adam_l2`, `adamw` and `prox_adam`; `regjax.transforms.optimizers` lists
+all of them with their rules.
 """
 
 from regjax.transforms.coupled import coupled_l1, coupled_l2
 from regjax.transforms.decoupled import decoupled_weight_decay, sgd_with_weight_decay
+from regjax.transforms.optimizers import (
+    adam_l2,
+    adamw,
+    lionw,
+    prox_adam,
+    prox_adamw,
+    prox_sgd,
+    sgd_l2,
+    sgdw,
+)
 from regjax.transforms.proximal import adam_direction, proximal
 
 __all__ = [
     "adam_direction",
+    "adam_l2",
+    "adamw",
     "coupled_l1",
     "coupled_l2",
     "decoupled_weight_decay",
+    "lionw",
+    "prox_adam",
+    "prox_adamw",
+    "prox_sgd",
     "proximal",
+    "sgd_l2",
     "sgd_with_weight_decay",
+    "sgdw",
 ]

@@ -1,0 +1,246 @@
+"""Ready-made optimizers: learning rate first, then the strength or the penalty.
+
+| optimizer    | one step, with g the loss gradient and u Adam's direction of it       |
+|--------------|-----------------------------------------------------------------------|
+| `sgd_l2`     | `w - lr (g + lambda w)`                                               |
+| `sgdw`       | `w - lr g - decay w`                                                  |
+| `adam_l2`    | `w - lr u(g + lambda w)`                                              |
+| `adamw`      | `w - lr u(g) - decay w`                                               |
+| `lionw`      | `w - lr sign(m) - decay w`                                            |
+| `prox_sgd`   | `prox(w - lr g)`, step lr: minimises loss + penalty                   |
+| `prox_adam`  | `prox(w - lr u(g))`, step `lr / (sqrt(v_hat) + eps)` per coordinate:  |
+|              | minimises loss + penalty                                              |
+| `prox_adamw` | `prox(w - lr u(g))`, step lr: to a penalty what AdamW is to L2        |
+
+`decay` is `lr lambda` unless `scaled_by` says otherwise (`regjax.transforms.decoupled`). All
+take `mask` and leave biases and norms alone by default; strengths and learning rates may be
+numbers, traced scalars or schedules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from regjax._arrays import Numeric, Tree
+from regjax.masks import Mask, weights
+from regjax.penalties import Penalty
+from regjax.transforms._step import ScalarOrSchedule
+from regjax.transforms.coupled import coupled_l2
+from regjax.transforms.decoupled import ScaledBy, decoupled_weight_decay
+from regjax.transforms.proximal import adam_direction, proximal
+
+PenaltyOrSchedule = Penalty | Callable[[Numeric], Penalty]
+
+
+def sgd_l2(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    mask: Mask | Tree = weights,
+    momentum: Numeric | None = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    """Return SGD on `loss + lambda_ / 2 * sum w^2`: what torch calls SGD with weight_decay.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> tx, w = sgd_l2(0.1, 0.5), jnp.array([2.0])
+        >>> updates, _ = tx.update(jnp.array([1.0]), tx.init(w), w)
+        >>> print(optax.apply_updates(w, updates))
+        [1.8]
+    """
+    return optax.chain(coupled_l2(lambda_, mask), optax.sgd(learning_rate, momentum, nesterov))
+
+
+def sgdw(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    scaled_by: ScaledBy = "learning_rate",
+    peak_learning_rate: Numeric | None = None,
+    mask: Mask | Tree = weights,
+    momentum: Numeric | None = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """Return SGD with decoupled decay (Loshchilov and Hutter 2019, algorithm 1, SGDW).
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> tx, w = sgdw(0.1, 0.5, momentum=0.9), jnp.array([2.0])
+        >>> updates, _ = tx.update(jnp.array([1.0]), tx.init(w), w)
+        >>> print(optax.apply_updates(w, updates))
+        [1.8]
+    """
+    return decoupled_weight_decay(
+        _sgd_direction(momentum, nesterov),
+        learning_rate,
+        lambda_,
+        scaled_by=scaled_by,
+        peak_learning_rate=peak_learning_rate,
+        mask=mask,
+    )
+
+
+def adam_l2(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    mask: Mask | Tree = weights,
+    **adam: Any,
+) -> optax.GradientTransformation:
+    """Return Adam with L2 in the gradient: what torch calls Adam with weight_decay.
+
+    Further arguments are those of `optax.adam`: `b1`, `b2`, `eps`, ...
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, w = adam_l2(0.1, 0.5, b1=0.8), jnp.array([2.0])
+        >>> updates, _ = tx.update(jnp.array([1.0]), tx.init(w), w)
+        >>> print(f"{updates[0]:.3f}")
+        -0.100
+    """
+    return optax.chain(coupled_l2(lambda_, mask), optax.adam(learning_rate, **adam))
+
+
+def adamw(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    scaled_by: ScaledBy = "learning_rate",
+    peak_learning_rate: Numeric | None = None,
+    mask: Mask | Tree = weights,
+    **adam: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Return Adam with decoupled decay (Loshchilov and Hutter 2019, algorithm 2, AdamW).
+
+    Equal to `optax.adamw` with `mask=masks.everything`. Further arguments are those of
+    `optax.scale_by_adam`: `b1`, `b2`, `eps`, ...
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, w = adamw(0.1, 0.5), jnp.array([2.0])
+        >>> updates, _ = tx.update(jnp.array([1.0]), tx.init(w), w)
+        >>> print(f"{updates[0]:.3f}")
+        -0.200
+    """
+    return decoupled_weight_decay(
+        optax.scale_by_adam(**adam),
+        learning_rate,
+        lambda_,
+        scaled_by=scaled_by,
+        peak_learning_rate=peak_learning_rate,
+        mask=mask,
+    )
+
+
+def lionw(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    scaled_by: ScaledBy = "learning_rate",
+    peak_learning_rate: Numeric | None = None,
+    mask: Mask | Tree = weights,
+    **lion: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Return Lion with decoupled decay (Chen and others 2023, algorithm 2).
+
+    Further arguments are those of `optax.scale_by_lion`: `b1`, `b2`, `mu_dtype`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, w = lionw(0.1, 0.5), jnp.array([2.0])
+        >>> updates, _ = tx.update(jnp.array([1.0]), tx.init(w), w)
+        >>> print(f"{updates[0]:.3f}")
+        -0.200
+    """
+    return decoupled_weight_decay(
+        optax.scale_by_lion(**lion),
+        learning_rate,
+        lambda_,
+        scaled_by=scaled_by,
+        peak_learning_rate=peak_learning_rate,
+        mask=mask,
+    )
+
+
+def prox_sgd(
+    learning_rate: ScalarOrSchedule,
+    penalty: PenaltyOrSchedule,
+    *,
+    mask: Mask | Tree = weights,
+    momentum: Numeric | None = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """Return SGD with a proximal step of size `learning_rate` after each of its own.
+
+    Without momentum its fixed points are those of `loss + penalty`. Momentum lengthens the
+    steps on the loss by `1 / (1 - momentum)` in the long run and not the proximal ones,
+    which weakens the penalty by that factor.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from regjax import L1
+        >>> tx, w = prox_sgd(0.1, L1(3.0)), jnp.array([2.0, 0.2])
+        >>> updates, _ = tx.update(jnp.zeros(2), tx.init(w), w)
+        >>> print(optax.apply_updates(w, updates))
+        [1.7 0. ]
+    """
+    direction = _sgd_direction(momentum, nesterov)
+    return proximal(direction, learning_rate, penalty, mask=mask)
+
+
+def prox_adam(
+    learning_rate: ScalarOrSchedule,
+    penalty: PenaltyOrSchedule,
+    *,
+    mask: Mask | Tree = weights,
+    **adam: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Return Adam with a proximal step in its own metric: it minimises `loss + penalty`.
+
+    Yun, Lozano and Yang (2021), algorithm 1. Further arguments are those of
+    `adam_direction`: `b1`, `b2`, `eps`, ...
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from regjax import L1
+        >>> tx, w = prox_adam(0.1, L1(1.0)), jnp.array([2.0, 0.1])
+        >>> updates, _ = tx.update(jnp.array([1.0, 1.0]), tx.init(w), w)
+        >>> print(optax.apply_updates(w, updates) == 0)
+        [False  True]
+    """
+    direction = adam_direction(**adam)
+    return proximal(direction, learning_rate, penalty, metric="adaptive", mask=mask)
+
+
+def prox_adamw(
+    learning_rate: ScalarOrSchedule,
+    penalty: PenaltyOrSchedule,
+    *,
+    mask: Mask | Tree = weights,
+    **adam: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """Return Adam with a Euclidean proximal step beside it: it does NOT minimise loss + penalty.
+
+    It is to any penalty what AdamW is to L2: the penalty acts with the same strength on
+    every coordinate, whatever Adam's metric. With `L2` it is the decay
+    `w <- (w - lr u) / (1 + lr lambda)` of Zhuang and others (2022), "Understanding AdamW
+    through proximal methods". For the lasso take `prox_adam`. Further arguments are those
+    of `optax.scale_by_adam`.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from regjax import L1
+        >>> tx, w = prox_adamw(0.1, L1(1.0)), jnp.array([2.0, 0.1])
+        >>> updates, _ = tx.update(jnp.array([1.0, 1.0]), tx.init(w), w)
+        >>> print(optax.apply_updates(w, updates) == 0)
+        [False  True]
+    """
+    return proximal(optax.scale_by_adam(**adam), learning_rate, penalty, mask=mask)
+
+
+def _sgd_direction(momentum: Numeric | None, nesterov: bool) -> optax.GradientTransformation:
+    return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
