@@ -124,9 +124,19 @@ def map_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> T
     return jax.tree.map(lambda leaf, *r: function(leaf, *r).astype(leaf.dtype), tree, *rest)
 
 
+def widen(leaf: jax.Array) -> jax.Array:
+    """Return `leaf` in float32 at least: sums of many short floats need the room."""
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
 def sum_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
-    """Return the sum over leaves of the scalars `function(leaf, ...)`, in the leaves' dtype."""
-    terms = jax.tree.leaves(map_leaves(function, tree, *rest))
+    """Return the sum over leaves of the scalars `function(leaf, ...)`, in the leaves' dtype.
+
+    The function sees each leaf in float32 at least.
+    """
+    terms = jax.tree.leaves(
+        jax.tree.map(lambda leaf, *r: function(widen(leaf), *r).astype(leaf.dtype), tree, *rest)
+    )
     return functools.reduce(jnp.add, terms) if terms else jnp.zeros(())
 
 

@@ -57,13 +57,17 @@ def as_response(y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
 
 
 def centred(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `values` less their means over rows, and the means, in the dtype of `values`.
+    """Return `values` less their means over rows, and the means, in float64.
 
-    Means are taken in float64; what is constant becomes exactly 0.
+    What is constant, up to the rounding of its own mean, becomes exactly 0.
     """
-    mean = values.mean(axis=0, dtype=np.float64)
-    moved = np.where(np.ptp(values, axis=0) == 0, 0, values - mean)
-    return moved.astype(values.dtype), mean.astype(values.dtype)
+    values = values.astype(np.float64)
+    mean = values.mean(axis=0)
+    moved = values - mean
+    noise = 8 * np.finfo(np.float64).eps * np.abs(mean)
+    with np.errstate(over="ignore"):
+        constant = np.abs(moved).max(axis=0) <= noise
+    return np.where(constant, 0.0, moved), mean
 
 
 def _as_float(values: Any, name: str) -> np.ndarray:

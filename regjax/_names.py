@@ -43,8 +43,10 @@ def tree_leaves(params: Tree) -> list[Leaf]:
             found.append(Leaf(names, classes, node))
             return
         inside = (*classes, type(node).__name__)
-        # NNX keeps every array in the attribute `value` of a variable, which names nothing.
-        is_variable = any(base.__name__ == "Variable" for base in type(node).__mro__)
+        # NNX variables and Linen's partitioned boxes keep their array in the attribute `value`,
+        # which names nothing.
+        bases = {base.__name__ for base in type(node).__mro__}
+        is_variable = bool(bases & {"Variable", "AxisMetadata"})
         for keys, child in children:
             name = jax.tree_util.keystr(keys, simple=True, separator="/")
             walk(child, names if is_variable else (*names, name), inside)
@@ -55,6 +57,7 @@ def tree_leaves(params: Tree) -> list[Leaf]:
 
 _NORM_WORDS = {
     "norm",
+    "norms",
     "batchnorm",
     "layernorm",
     "groupnorm",
@@ -66,7 +69,7 @@ _NORM_WORDS = {
 }
 _NORM_PARAMETERS = {"scale", "gamma", "beta", "offset", "shift"}
 _REPARAMETRISATIONS = {"weight", "spectral"}
-_BIAS_WORDS = {"b", "bias", "biases"}
+_BIAS_WORDS = {"bias", "biases"}
 _WEIGHT_WORDS = {
     "w",
     "weight",
@@ -78,8 +81,9 @@ _WEIGHT_WORDS = {
     "embed",
     "lora",
 }
-_STATE_NAMES = {"batchstats", "batchstat", "cache", "intermediates", "intermediate"}
-_EMBEDDING_WORDS = {"embedding", "embeddings", "embed", "embedder", "wte", "wpe"}
+_STATE_COLLECTIONS = {"batch_stats", "cache", "intermediates", "perturbations"}
+_STATE_VARIABLES = {"BatchStat", "Cache", "Intermediate", "Perturbation"}
+_EMBEDDING_WORDS = {"embedding", "embeddings", "emb", "embed", "embedder", "wte", "wpe"}
 _HEAD_WORDS = {"head", "heads", "lmhead", "logits", "classifier", "readout", "unembed"}
 
 
@@ -108,7 +112,7 @@ def is_weight(leaf: Leaf) -> bool:
     """
     if not leaf.names:
         return True
-    if any(name.replace("_", "").lower() in _STATE_NAMES for name in (*leaf.names, *leaf.classes)):
+    if leaf.names[0] in _STATE_COLLECTIONS or _STATE_VARIABLES & set(leaf.classes):
         return False
     # The layer is what directly holds the leaf, list positions aside: a container further up
     # may be named after its norms and hold weights all the same.
@@ -116,10 +120,12 @@ def is_weight(leaf: Leaf) -> bool:
     if any(map(_is_norm_layer, (*named[-2:], *leaf.classes[-1:]))):
         return False
     words = set(_words(named[-1])) if named else set()
+    if words & (_BIAS_WORDS | _NORM_PARAMETERS):
+        return False
     if words & _WEIGHT_WORDS:
         return True
-    # Attention and recurrent layers write bq, bk, bv, bi, bf, ...
-    if words & (_BIAS_WORDS | _NORM_PARAMETERS) or any(re.fullmatch("b[a-z]", w) for w in words):
+    # Haiku writes b; attention and recurrent layers write bq, bk, bv, bi, bf, ...
+    if any(re.fullmatch("b[a-z]?", word) for word in words):
         return False
     return np.ndim(leaf.value) >= 2
 

@@ -328,21 +328,20 @@ def to_laplace_prior(lambda_: Numeric, noise: Numeric, n_samples: Numeric) -> Nu
 def regularization_loss(weights: Tree, reg_type: str, lambda_reg: Numeric) -> jax.Array:
     """Return the tutorial form without the half: `lambda_reg * sum |w|` or `lambda_reg * sum w^2`.
 
-        Its L2 form equals `l2_penalty(weights, 2 * lambda_reg)`.
+    Its L2 form equals `l2_penalty(weights, 2 * lambda_reg)`.
 
-        Args:
-            weights: array, or tree of arrays; every leaf counts.
-            reg_type: "l1" or "l2".
-            lambda_reg: strength >= 0.
+    Args:
+        weights: array, or tree of arrays; every leaf counts.
+        reg_type: "l1" or "l2".
+        lambda_reg: strength >= 0.
 
-        Raises:
-            ValueError: if `reg_type` is neither.
+    Raises:
+        ValueError: if `reg_type` is neither.
 
-        Example:
-            >>> import jax.numpy as jnp
-    import numpy as np
-            >>> print(regularization_loss([jnp.array([1.0, -2.0])], "l2", 0.5))
-            2.5
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(regularization_loss([jnp.array([1.0, -2.0])], "l2", 0.5))
+        2.5
     """
     check_scalar_strength(lambda_reg, "lambda_reg")
     if reg_type not in ("l1", "l2"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from regjax._arrays import Numeric, Tree, float_array
+from regjax._arrays import Numeric, Tree, float_array, widen
 from regjax.masks import Mask, resolve, weights
 from regjax.penalties import Penalty, l1_penalty, l2_penalty, mask_penalty
 
@@ -68,7 +68,8 @@ def activation_l1(activations: jax.Array, lambda_: Numeric) -> jax.Array:
         1.0
     """
     activations = float_array(activations)
-    return l1_penalty(activations, lambda_) / _batch(activations)
+    value = l1_penalty(widen(activations), lambda_) / _batch(activations)
+    return value.astype(activations.dtype)
 
 
 def activation_l2(activations: jax.Array, lambda_: Numeric) -> jax.Array:
@@ -84,7 +85,8 @@ def activation_l2(activations: jax.Array, lambda_: Numeric) -> jax.Array:
         1.5
     """
     activations = float_array(activations)
-    return l2_penalty(activations, lambda_) / _batch(activations)
+    value = l2_penalty(widen(activations), lambda_) / _batch(activations)
+    return value.astype(activations.dtype)
 
 
 def _batch(activations: jax.Array) -> int:

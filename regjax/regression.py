@@ -4,8 +4,8 @@ All three minimise `||y - Xw - b||^2 / (2n) + penalty(w)` with an unpenalised in
 Ridge descends the gradient of loss and penalty; the other two take proximal gradient
 steps, so that their zeros are exact. Data is centred first and b follows from the means.
 
-float32 data is fitted in float32, all other data in float64, whatever JAX's own setting;
-weights come back as NumPy arrays. A constant column gets the weight 0, or stays wherever
+Fits run in float64 whatever JAX's own setting; weights come back as NumPy arrays, float32 for
+float32 data. A constant column gets the weight 0, or stays wherever
 the penalty leaves it, which is 0 as well; a constant y gives zero weights and that
 constant as the intercept.
 """
@@ -75,10 +75,11 @@ class _DescentRegression(abc.ABC):
         """
         X = as_matrix(X)
         y = as_response(y, len(X), X.dtype)
+        dtype = X.dtype
         (X, X_mean), (y, y_mean) = centred(X), centred(y)
         ridge, lambda_, l1_ratio = self._split()
         auto = self.learning_rate == "auto"
-        with jax.enable_x64(X.dtype == np.float64):
+        with jax.enable_x64(True):
             if not auto:
                 largest = float(_largest_step(X, y, ridge))
                 if self.learning_rate >= 2 * largest:  # type: ignore[operator]
@@ -98,15 +99,21 @@ class _DescentRegression(abc.ABC):
                 n_iterations=self.n_iterations,
                 auto=auto,
             )
-            self._weights = np.asarray(weights)
+            weights = np.asarray(weights)
+            if not np.isfinite(weights).all():
+                raise ValueError(
+                    "The fit overflowed. Bring features and response to a moderate scale, for "
+                    "example by dividing them by their standard deviations."
+                )
+            self._weights = weights.astype(dtype)
             self.kkt_residual = float(residual)
-            self.history = np.asarray(history)[: int(n_steps) + 1]
-        self.intercept = float(y_mean - X_mean @ self._weights)
+            self.history = np.asarray(history)[: int(n_steps) + 1].astype(dtype)
+        self.intercept = float(y_mean - X_mean @ weights)
         if not self.kkt_residual <= 1e-3:
             warnings.warn(
                 f"After {self.n_iterations} iterations the fit is {self.kkt_residual:.1e} away "
-                "from its optimum (kkt_residual); raise n_iterations or use "
-                "learning_rate='auto'.",
+                "from its optimum (kkt_residual); raise n_iterations"
+                + ("." if auto else " or use learning_rate='auto'."),
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -573,6 +573,24 @@ def test_a_term_of_strength_zero_adds_nothing_to_weights_whose_square_overflows(
     assert rj.l2_penalty(w, 0.0) == 0
 
 
+@cases(lambda case: case.has_gradient)
+def test_values_of_many_small_weights_do_not_vanish_in_float16(case):
+    # Each term is far below the least positive float16, their sum is not.
+    w = np.full(65536, 2.0**-7)
+    strength = 2.0**-13
+    value = case.bind(strength, w).value(jnp.asarray(w, jnp.float16))
+    np.testing.assert_allclose(value, case.closed_form([w], strength), rtol=2e-3)
+
+
+@every
+def test_a_tree_without_leaves_has_no_penalty(case):
+    penalty = case.bind(STRENGTH, {})
+    assert penalty.value({}) == 0
+    assert penalty.prox({}) == {}
+    if case.has_strength:
+        assert penalty.lambda_max({}) == 0
+
+
 # --- group lasso -------------------------------------------------------------------------
 
 
@@ -585,6 +603,23 @@ def test_group_norms_neither_vanish_nor_overflow(size):
         np.testing.assert_allclose(gradient, [1.2, 1.6, 0.0, 0.0], rtol=1e-6)
     p = rj.group_lasso_prox(w, size, np.array([0, 0, 1, 1]), 2, np.ones(2))
     np.testing.assert_allclose(p / np.float32(size), [2.4, 3.2, 0.0, 0.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("leaf_dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_norms_of_large_groups_are_right_in_short_floats(leaf_dtype):
+    # A running sum of ones stops growing at 256 in bfloat16 and at 2048 in float16.
+    w = jnp.ones(4096, leaf_dtype)
+    penalty = rj.GroupLasso(32.0, np.zeros(4096, int), 1, np.ones(1))
+    assert penalty.value(w) == 32 * 64
+    np.testing.assert_array_equal(penalty.gradient(w), 0.5)
+    np.testing.assert_array_equal(penalty.prox(w), 0.5)
+
+
+@pytest.mark.parametrize(("first", "second"), [("float32", "float16"), ("float16", "float32")])
+def test_group_norms_span_leaves_of_different_dtypes(first, second):
+    size = {"float32": 1e6, "float16": 1.0}
+    w = {"a": jnp.array([size[first]], first), "b": jnp.array([size[second]], second)}
+    np.testing.assert_allclose(rj.group_lasso_penalty(w, 1.0, 0, 1, np.ones(1)), 1e6, rtol=1e-6)
 
 
 def test_group_lasso_is_never_nan_at_zero_groups(dtype):

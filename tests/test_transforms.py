@@ -137,7 +137,7 @@ def make(request):
     return MAKERS[request.param]
 
 
-# --- every transformation -------------------------------------------------------------
+# --- every transformation ---
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -249,6 +249,15 @@ def test_dtypes_are_kept_under_scan_and_cond(make, low):
     assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(path))
 
 
+def test_coupled_gradients_keep_their_own_dtype_beside_params_of_another():
+    for gradient, param in ((jnp.bfloat16, jnp.float32), (jnp.float32, jnp.bfloat16)):
+        w, g = jnp.ones(3, param), jnp.ones(3, gradient)
+        for link in (coupled_l2(0.5), coupled_l1(0.5)):
+            update = first_update(link, w, g)
+            assert update.dtype == gradient
+            np.testing.assert_array_equal(np.asarray(update, np.float32), 1.5)
+
+
 def test_missing_params_raise(make):
     optimizer = make(0.1, 0.5, masks.weights)
     params = cast(ARRAY, jnp.float32)
@@ -300,7 +309,7 @@ def test_nnx_states_are_regularized_in_their_weights_alone(make):
     np.testing.assert_array_equal(after["bias"], np.ones(3))
 
 
-# --- coupled L2 and decay ---------------------------------------------------------------
+# --- coupled L2 and decay ---
 
 
 @pytest.mark.parametrize("params", [ARRAY, TREE], ids=["array", "tree"])
@@ -467,7 +476,7 @@ def test_sgd_with_weight_decay_decays_every_leaf_and_keeps_dtypes():
             sgd_with_weight_decay(params, gradient, lr, strength)
 
 
-# --- what is minimised ------------------------------------------------------------------
+# --- what is minimised ---
 
 C = np.array([3.0, 0.5, -2.0, 0.2])
 CLIPPED = [1.0, 0.5, -1.0, 0.2]
@@ -557,7 +566,7 @@ def test_proximal_non_negativity_is_feasible_throughout_and_reaches_nnls(x64):
     np.testing.assert_array_equal(path[-1] == 0, expected == 0)
 
 
-# --- proximal steps -----------------------------------------------------------------------
+# --- proximal steps ---
 
 
 @pytest.mark.parametrize(

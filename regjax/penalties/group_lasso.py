@@ -43,7 +43,8 @@ def group_lasso_penalty(
             unless given.
 
     Raises:
-        ValueError: if labels are outside [0, n_groups) or shapes do not fit.
+        ValueError: if labels are outside [0, n_groups) or shapes do not fit. Traced labels
+            cannot be looked at; those outside are dropped.
 
     Example:
         >>> import jax.numpy as jnp
@@ -57,7 +58,7 @@ def group_lasso_penalty(
     labels = _labels(groups, w, n_groups)
     norms = group_norms(w, labels, n_groups)
     value = lambda_ * jnp.sum(_weights(weights, labels, n_groups) * norms)
-    return value.astype(jnp.result_type(*jax.tree.leaves(w)))
+    return value.astype(_dtype(w, norms))
 
 
 def group_lasso_gradient(
@@ -174,6 +175,11 @@ def _labels(groups: Tree, w: Tree, n_groups: int) -> Tree:
         ) from error
 
 
+def _dtype(w: Tree, norms: jax.Array) -> Any:
+    leaves = jax.tree.leaves(w)
+    return jnp.result_type(*leaves) if leaves else norms.dtype
+
+
 def _weights(weights: Any, labels: Tree, n_groups: int) -> jax.Array:
     if weights is not None:
         check_strength(weights, "weights")
@@ -241,4 +247,4 @@ def group_lasso_lambda_max(
     labels = _labels(groups, g, n_groups)
     norms = group_norms(g, labels, n_groups)
     ratio = jnp.where(norms > 0, norms / _weights(weights, labels, n_groups), 0)
-    return jnp.max(ratio, initial=0).astype(jnp.result_type(*jax.tree.leaves(g)))
+    return jnp.max(ratio, initial=0).astype(_dtype(g, norms))

@@ -105,4 +105,5 @@ def mask_penalty(penalty: Penalty, selected: Tree) -> Masked:
 
 def _zeros(leaf: Any) -> Any:
     number = isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float)
-    return jnp.zeros_like(leaf) if number else None
+    is_key = number and jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key)
+    return jnp.zeros_like(leaf) if number and not is_key else None

@@ -81,7 +81,15 @@ class LeastSquares(NamedTuple):
 
 
 def least_squares(X: jax.Array, y: jax.Array) -> LeastSquares:
-    """Return the loss of centred X (n_samples, n_features) and y (n_samples,)."""
+    """Return the loss of centred X (n_samples, n_features) and y (n_samples,).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = least_squares(jnp.array([[1.0], [-1.0]]), jnp.array([2.0, -2.0]))
+        >>> value, gradient = loss.smooth()(jnp.array([1.0]))
+        >>> print(value.round(3), gradient.round(3))
+        0.5 [-1.]
+    """
     n_samples, n_features = X.shape
     root = jnp.sqrt(jnp.asarray(n_samples, X.dtype))
     X, y = X / root, y / root

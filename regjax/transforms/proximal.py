@@ -8,8 +8,12 @@ which geometry:
 
 After Adam only the adaptive metric has the minimiser of `loss + penalty` as its fixed
 point; the Euclidean threshold is to L1 what AdamW is to L2, and minimises something else.
-Both reach exact zeros. Reference: Yun, Lozano and Yang (2021), "Adaptive proximal gradient
-methods for structured neural networks", algorithm 1.
+Both reach exact zeros. A weight whose gradient has been 0 ever since the first step (the row
+of an embedding that no batch has used) has the metric `eps`, and the adaptive threshold sets it
+to zero at once: mask such tables, or raise `eps`.
+
+Reference: Yun, Lozano and Yang (2021), "Adaptive proximal gradient methods for structured neural
+networks", algorithm 1.
 """
 
 from __future__ import annotations
@@ -62,6 +66,14 @@ def adam_direction(
 
     Arguments are those of `optax.scale_by_adam`. May stand inside a chain, for instance
     after gradient clipping.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> direction = adam_direction(eps=0.5)
+        >>> w = jnp.array([2.0])
+        >>> _, state = direction.update(jnp.array([3.0]), direction.init(w), w)
+        >>> print(f"{state.metric()[0]:.2f}")
+        3.50
     """
     adam = optax.scale_by_adam(b1, b2, eps, eps_root, **kwargs)
 
@@ -128,6 +140,8 @@ def proximal(
     def init(params: Tree) -> ProximalState:
         inner = direction.init(params)
         current = masked_at(penalty, mask, params, jnp.zeros([], jnp.int32))
+        # Nothing is computed; strengths and shapes are checked.
+        jax.eval_shape(current.prox, params)
         if metric == "adaptive":
             _adaptive_state(inner)
             if not current.separable:

@@ -1,0 +1,409 @@
+"""Sums of penalties and penalties on part of a tree: values add, proximal steps are exact."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+from problems import (
+    WEIGHTS,
+    PenaltyCase,
+    all_but_the_first,
+    as_dtype,
+    as_float64,
+    assert_close,
+    rest,
+)
+
+import regjax as rj
+from regjax import L0, L1, L2, ElasticNet, GroupLasso, NonNegative, mask_penalty
+
+
+def magnitude(leaves):
+    return sum(np.sum(np.abs(x)) for x in leaves)
+
+
+def energy(leaves):
+    return sum(np.sum(x**2) for x in leaves) / 2
+
+
+def below_zero(leaves):
+    return np.inf if any(np.any(x < 0) for x in leaves) else 0.0
+
+
+def count(leaves):
+    return sum(np.count_nonzero(x) for x in leaves)
+
+
+# Separable sums; strengths differ so that no two terms can be mistaken for one another.
+SUMS = [
+    PenaltyCase(
+        "l1_l2",
+        lambda s, w: L1(s) + L2(2 * s),
+        lambda x, s: s * magnitude(x) + 2 * s * energy(x),
+    ),
+    PenaltyCase(
+        "l2_l1",
+        lambda s, w: L2(2 * s) + L1(s),
+        lambda x, s: s * magnitude(x) + 2 * s * energy(x),
+    ),
+    PenaltyCase(
+        "l1_l2_l1_l2",
+        lambda s, w: L1(s) + L2(2 * s) + L1(s / 2) + L2(s / 4),
+        lambda x, s: 1.5 * s * magnitude(x) + 2.25 * s * energy(x),
+    ),
+    PenaltyCase(
+        "elastic_net_l2",
+        lambda s, w: ElasticNet(s, 0.25) + L2(s),
+        lambda x, s: 0.25 * s * magnitude(x) + 1.75 * s * energy(x),
+    ),
+    PenaltyCase(
+        "l1_non_negative",
+        lambda s, w: L1(s) + NonNegative(),
+        lambda x, s: s * magnitude(x) + below_zero(x),
+        has_gradient=False,
+    ),
+    PenaltyCase(
+        "non_negative_l2_l1",
+        lambda s, w: NonNegative() + (L2(2 * s) + L1(s)),
+        lambda x, s: s * magnitude(x) + 2 * s * energy(x) + below_zero(x),
+        has_gradient=False,
+    ),
+    PenaltyCase(
+        "elastic_net_non_negative",
+        lambda s, w: ElasticNet(s, 0.25) + NonNegative(),
+        lambda x, s: 0.25 * s * magnitude(x) + 0.75 * s * energy(x) + below_zero(x),
+        has_gradient=False,
+    ),
+    PenaltyCase(
+        "l2_l0",
+        lambda s, w: L2(2 * s) + L0(s),
+        lambda x, s: 2 * s * energy(x) + s * count(x),
+        has_gradient=False,
+        convex=False,
+    ),
+    PenaltyCase(
+        "masked_sum",
+        lambda s, w: mask_penalty(L1(s) + L2(2 * s), all_but_the_first(w)),
+        lambda x, s: s * magnitude(rest(x)) + 2 * s * energy(rest(x)),
+    ),
+]
+
+
+def sums(keep=lambda case: True):
+    kept = [case for case in SUMS if keep(case)]
+    return pytest.mark.parametrize("case", kept, ids=[case.name for case in kept])
+
+
+@sums()
+@pytest.mark.parametrize("name", ["vector", "nested"])
+def test_values_and_gradients_add_up(case, name, dtype):
+    tol = 32 * float(jnp.finfo(dtype).eps)
+    w = as_dtype(WEIGHTS[name], dtype)
+    penalty = case.bind(0.3, w)
+    np.testing.assert_allclose(
+        penalty.value(w), case.closed_form(as_float64(WEIGHTS[name]), 0.3), rtol=tol
+    )
+    if case.has_gradient:
+        assert_close(penalty.gradient(w), jax.grad(penalty.value)(w), tol)
+
+
+@sums()
+@pytest.mark.parametrize("step_size", [0.25, 1.0, 3.0])
+def test_prox_of_a_sum_is_the_minimiser_on_a_grid(case, step_size, x64):
+    strength = 0.7
+    for v in (-2.5, -1.3, -0.4, 0.15, 0.9, 2.0, 4.0):
+        p = float(case.bind(strength, np.zeros(1)).prox(jnp.array([v]), step_size)[0])
+
+        def objective(w, v=v):
+            return (w - v) ** 2 / (2 * step_size) + case.closed_form([np.array([w])], strength)
+
+        grid = np.linspace(-3, 5, 3201)
+        heights = np.array([objective(w) for w in grid])
+        assert objective(p) <= heights.min() + 1e-14
+        if case.convex:
+            assert abs(p - grid[heights.argmin()]) <= grid[1] - grid[0]
+
+
+@sums()
+def test_prox_of_a_sum_takes_one_step_per_coordinate(case, dtype):
+    v = as_dtype(np.array([1.5, -0.4, 2.0, 0.25, 3.0]), dtype)
+    steps = as_dtype(np.array([0.1, 0.5, 1.0, 2.0, 4.0]), dtype)
+    penalty = case.bind(0.3, v)
+    one_by_one = [penalty.prox(v, float(step))[i] for i, step in enumerate(steps)]
+    tol = 32 * float(jnp.finfo(dtype).eps)
+    assert_close(penalty.prox(v, steps), jnp.stack(one_by_one), tol)
+
+
+@sums()
+def test_prox_of_a_sum_takes_steps_by_subtree(case, x64):
+    v = as_dtype(WEIGHTS["nested"], np.float64)
+    steps = {"head": 0.5, "layers": [2.0, {"w": 0.1, "b": 1.0}]}
+    penalty = case.bind(0.3, v)
+    by_subtree = jax.tree.leaves(penalty.prox(v, steps))
+    for i, step in enumerate(jax.tree.leaves(jax.tree.broadcast(steps, v))):
+        assert_close(by_subtree[i], jax.tree.leaves(penalty.prox(v, step))[i], 1e-15)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        lambda s: L1(s) + L2(0.5),
+        lambda s: L1(0.5) + L2(s),
+        lambda s: L2(s) + L0(0.5),
+        lambda s: ElasticNet(s, 0.5) + L2(0.1),
+    ],
+    ids=["l1", "l2", "l2_beside_l0", "elastic_net"],
+)
+def test_strengths_by_subtree_reach_the_terms_of_a_sum(penalty, x64):
+    v = as_dtype(WEIGHTS["nested"], np.float64)
+    strengths = {"head": 0.3, "layers": [{"w": 2.0, "b": 0.5}, 0.0]}
+    steps = {"head": 0.5, "layers": [2.0, {"w": 0.1, "b": 1.0}]}
+    for step_size in (0.7, steps):
+        whole = jax.tree.leaves(penalty(strengths).prox(v, step_size))
+        for i, strength in enumerate(jax.tree.leaves(jax.tree.broadcast(strengths, v))):
+            alone = jax.tree.leaves(penalty(strength).prox(v, step_size))[i]
+            assert_close(whole[i], alone, 1e-15)
+
+
+def test_l1_plus_l2_is_the_elastic_net(dtype):
+    tol = 32 * float(jnp.finfo(dtype).eps)
+    w = as_dtype(WEIGHTS["nested"], dtype)
+    summed, mixed = L1(0.3) + L2(0.9), ElasticNet(1.2, 0.25)
+    assert_close(summed.value(w), mixed.value(w), tol)
+    assert_close(summed.gradient(w), mixed.gradient(w), tol)
+    for step_size in (0.1, 1.0, 5.0):
+        assert_close(summed.prox(w, step_size), mixed.prox(w, step_size), tol)
+
+
+def test_strengths_of_a_sum_are_leaves_and_map(x64):
+    v = jnp.asarray(WEIGHTS["vector"])
+    strengths = jnp.array([0.1, 0.5, 2.0])
+    lanes = jax.vmap(lambda s: (L1(s) + L2(0.4)).prox(v, 0.5))(strengths)
+    loop = [(L1(float(s)) + L2(0.4)).prox(v, 0.5) for s in strengths]
+    assert_close(lanes, jnp.stack(loop), 1e-15)
+
+
+# --- with the group lasso ----------------------------------------------------------------
+
+GROUPS = np.array([0, 0, 1])
+GROUP_WEIGHTS = np.array([1.5, 0.5])
+# Strengths of L1, L2 and the group lasso.
+GROUP_SUMS = {
+    "sparse_group_lasso": (0.4, 0.0, 0.5),
+    "ridge_group_lasso": (0.0, 0.8, 0.5),
+    "all_three": (0.2, 0.8, 0.5),
+}
+
+
+@pytest.mark.parametrize(("l1", "l2", "group"), GROUP_SUMS.values(), ids=GROUP_SUMS)
+@pytest.mark.parametrize("step_size", [0.3, 1.0])
+def test_prox_with_the_group_lasso_is_the_numerical_minimiser(l1, l2, group, step_size, x64):
+    penalty = GroupLasso(group, GROUPS, 2, GROUP_WEIGHTS)
+    if l1:
+        penalty = penalty + L1(l1)
+    if l2:
+        penalty = penalty + L2(l2)
+    prox = jax.jit(penalty.prox)
+
+    for v in ([2.0, -0.5, 1.0], [2.0, 0.1, -0.05], [0.5, -0.6, 3.0], [0.1, 0.2, 0.3]):
+        v = np.array(v)
+
+        def objective(w, v=v):
+            norms = np.sqrt([w[0] ** 2 + w[1] ** 2, w[2] ** 2])
+            extra = l1 * magnitude([w]) + l2 * energy([w]) + group * GROUP_WEIGHTS @ norms
+            return np.sum((w - v) ** 2) / (2 * step_size) + extra
+
+        p = np.asarray(prox(jnp.asarray(v), step_size))
+        options = {"xatol": 1e-9, "fatol": 1e-15, "maxiter": 2000}
+        found = scipy.optimize.minimize(objective, v / 2, method="Nelder-Mead", options=options)
+        assert objective(p) <= found.fun + 1e-13
+        np.testing.assert_allclose(p, found.x, atol=1e-6)
+
+
+def test_sparse_group_lasso_zeroes_entries_within_a_kept_group():
+    penalty = L1(0.5) + GroupLasso(0.5, np.array([0, 0, 1, 1]), 2, np.ones(2))
+    p = np.asarray(penalty.prox(jnp.array([3.0, 0.4, 0.8, -0.7])))
+    np.testing.assert_allclose(p, [2.0, 0.0, 0.0, 0.0], rtol=1e-6)
+
+
+def test_group_lasso_with_a_ridge_by_subtree_has_no_scalar_step_left():
+    v = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    groups = {"a": np.array([0, 1]), "b": np.array([0, 1])}
+    penalty = L2({"a": 0.1, "b": 0.2}) + GroupLasso(1.0, groups, 2)
+    with pytest.raises(ValueError, match="one scalar step_size"):
+        penalty.prox(v)
+
+
+def test_a_sum_separates_only_if_all_its_terms_do():
+    groups = GroupLasso(1.0, GROUPS, 2)
+    assert (L1(1.0) + L2(1.0)).separable
+    assert not groups.separable
+    assert not (L1(1.0) + groups).separable
+    assert not mask_penalty(L2(1.0) + groups, True).separable
+
+
+# --- what has no closed form -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        L1(1.0) + L0(1.0),
+        ElasticNet(1.0, 0.5) + L0(1.0),
+        L0(1.0) + NonNegative(),
+        GroupLasso(1.0, GROUPS, 2) + NonNegative(),
+        GroupLasso(1.0, GROUPS, 2) + GroupLasso(1.0, GROUPS, 2),
+        L0(1.0) + L0(1.0),
+        mask_penalty(L1(1.0), True) + L2(1.0),
+        mask_penalty(L2(1.0), True) + L1(1.0),
+    ],
+    ids=lambda penalty: "_".join(type(term).__name__ for term in penalty.terms),
+)
+def test_unknown_pairs_raise_and_name_the_alternatives(penalty):
+    with pytest.raises(ValueError, match=r"not known in closed form.*Known sums.*penalized_loss"):
+        penalty.prox(jnp.ones(3))
+
+
+def test_unknown_pairs_still_have_a_value():
+    assert (L1(1.0) + L0(0.5)).value(jnp.array([3.0, 0.0])) == 3.5
+
+
+def test_a_sum_has_no_single_lambda_max():
+    with pytest.raises(TypeError, match="ask the terms"):
+        (L1(1.0) + L2(1.0)).lambda_max(jnp.ones(2))
+
+
+def test_adding_what_is_no_penalty_raises():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        L1(1.0) + 1.0
+
+
+# --- penalties on part of a tree ---------------------------------------------------------
+
+KERNELS = {"dense": {"kernel": True, "bias": False}, "head": [True, False]}
+BIASES = {"dense": {"kernel": False, "bias": True}, "head": [False, True]}
+
+
+def parameters(dtype=np.float32):
+    leaf = np.array([1.5, -0.25, 0.5])
+    w = {"dense": {"kernel": leaf, "bias": 2 * leaf}, "head": [-leaf, 3 * leaf]}
+    return as_dtype(w, dtype)
+
+
+def test_masked_penalty_leaves_the_other_leaves_alone(dtype):
+    w = parameters(dtype)
+    penalty = mask_penalty(L1(0.5), KERNELS)
+    assert penalty.value(w) == 2 * 0.5 * 2.25
+    p, g = penalty.prox(w, 2.0), penalty.gradient(w)
+    for tree in (p, g):
+        assert jax.tree.structure(tree) == jax.tree.structure(w)
+        assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(tree))
+    np.testing.assert_array_equal(p["dense"]["kernel"], [0.5, 0.0, 0.0])
+    np.testing.assert_array_equal(p["head"][0], [-0.5, 0.0, 0.0])
+    np.testing.assert_array_equal(g["dense"]["kernel"], [0.5, -0.5, 0.5])
+    np.testing.assert_array_equal(g["head"][0], [-0.5, 0.5, -0.5])
+    np.testing.assert_array_equal(p["dense"]["bias"], w["dense"]["bias"])
+    np.testing.assert_array_equal(p["head"][1], w["head"][1])
+    np.testing.assert_array_equal(g["dense"]["bias"], 0)
+    np.testing.assert_array_equal(g["head"][1], 0)
+    assert_close(jax.grad(penalty.value)(w), g, 0)
+
+
+def test_terms_masked_to_disjoint_leaves_act_each_on_its_own():
+    w = parameters()
+    kernels, biases = mask_penalty(L1(0.5), KERNELS), mask_penalty(L0(0.25), BIASES)
+    together = kernels + biases
+    assert together.value(w) == kernels.value(w) + biases.value(w)
+    steps = {"dense": 2.0, "head": [0.1, jnp.array([0.1, 8.0, 8.0])]}
+    for step_size in (1.0, steps):
+        p = together.prox(w, step_size)
+        first, second = kernels.prox(w, step_size), biases.prox(w, step_size)
+        expected = {
+            "dense": {"kernel": first["dense"]["kernel"], "bias": second["dense"]["bias"]},
+            "head": [first["head"][0], second["head"][1]],
+        }
+        assert_close(p, expected, 0)
+    gradients = (kernels + mask_penalty(L2(2.0), BIASES)).gradient(w)
+    np.testing.assert_array_equal(gradients["dense"]["bias"], 2 * w["dense"]["bias"])
+    np.testing.assert_array_equal(gradients["dense"]["kernel"], [0.5, -0.5, 0.5])
+
+
+def test_overlapping_masks_raise():
+    penalty = mask_penalty(L1(0.5), KERNELS) + mask_penalty(L2(0.5), KERNELS)
+    with pytest.raises(ValueError, match="overlap"):
+        penalty.prox(parameters())
+
+
+def test_strengths_and_groups_inside_a_mask_keep_the_structure_of_the_whole_tree():
+    w = parameters()
+    strengths = {"dense": {"kernel": 0.5, "bias": 7.0}, "head": 0.1}
+    penalty = mask_penalty(L1(strengths), KERNELS)
+    np.testing.assert_allclose(penalty.value(w), (0.5 + 0.1) * 2.25, rtol=1e-6)
+    np.testing.assert_allclose(penalty.lambda_max(w), 1.5)
+    labels = jax.tree.map(lambda x: np.arange(3), w)
+    grouped = mask_penalty(GroupLasso(1.0, labels, 3, np.ones(3)), KERNELS)
+    np.testing.assert_allclose(grouped.value(w), np.sqrt(2) * 2.25, rtol=1e-6)
+
+
+def test_a_mask_for_another_tree_raises():
+    penalty = mask_penalty(L1(0.5), KERNELS)
+    for method in (penalty.value, penalty.gradient, penalty.prox, penalty.lambda_max):
+        with pytest.raises(ValueError, match="another structure"):
+            method({"dense": jnp.ones(3)})
+
+
+@pytest.mark.parametrize("leaf", [1, 0.5, "kernel", jnp.array(True), lambda path: True])
+def test_masks_that_are_not_boolean_raise(leaf):
+    with pytest.raises(TypeError, match="True or False at every leaf"):
+        mask_penalty(L1(0.5), {"a": True, "b": leaf})
+
+
+def test_numpy_booleans_are_masks_too():
+    penalty = mask_penalty(L1(1.0), {"a": np.True_, "b": np.False_})
+    assert penalty.value({"a": jnp.ones(2), "b": jnp.ones(2)}) == 2
+
+
+def test_masked_terms_trace_once_for_all_strengths():
+    traces = []
+
+    @jax.jit
+    def value(penalty, w):
+        traces.append(penalty)
+        return penalty.value(w)
+
+    values = [value(mask_penalty(L1(s), KERNELS), parameters()) for s in (0.5, 1.0)]
+    assert len(traces) == 1
+    assert values[1] == 2 * values[0]
+
+
+def test_masked_sum_works_on_a_model_that_holds_functions():
+    model = eqx.nn.MLP(2, 1, 3, 1, key=jax.random.key(0))
+    weights = rj.masks.weights.resolve(model)
+    biases = (rj.masks.everything & ~rj.masks.weights).resolve(model)
+    penalty = mask_penalty(L1(0.5), weights) + mask_penalty(L2(0.5), biases)
+    first, last = model.layers[0], penalty.prox(model).layers[-1]
+    assert last.bias == model.layers[-1].bias / 1.5
+    expected = rj.l1_prox(model.layers[-1].weight, 0.5)
+    np.testing.assert_allclose(last.weight, expected, rtol=1e-6)
+    gradient = penalty.gradient(model)
+    np.testing.assert_allclose(gradient.layers[0].weight, 0.5 * np.sign(first.weight))
+    np.testing.assert_allclose(gradient.layers[0].bias, 0.5 * first.bias)
+
+
+def test_the_gradient_at_a_leaf_left_out_is_zero_also_for_integers():
+    w = {"a": jnp.array([1.0, -2.0]), "n": 3, "steps": jnp.array([4, 5])}
+    gradient = mask_penalty(L1(0.5), {"a": True, "n": False, "steps": False}).gradient(w)
+    np.testing.assert_array_equal(gradient["steps"], 0)
+    assert gradient["n"] == 0
+
+
+def test_masked_sum_passes_over_random_keys():
+    w = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([3.0]), "key": jax.random.key(0)}
+    first = mask_penalty(L1(0.5), {"a": True, "b": False, "key": False})
+    second = mask_penalty(L2(0.5), {"a": False, "b": True, "key": False})
+    gradient = (first + second).gradient(w)
+    np.testing.assert_array_equal(gradient["a"], [0.5, -0.5])
+    np.testing.assert_array_equal(gradient["b"], [1.5])
+    assert (first + second).prox(w)["key"] is w["key"]
