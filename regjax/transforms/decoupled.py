@@ -62,10 +62,9 @@ def decoupled_weight_decay(
         learning_rate: step size, or a schedule of it.
         lambda_: decay strength >= 0, or a schedule of it; see the module's table.
         scaled_by: what the decay is proportional to; see the module's table.
-        peak_learning_rate: the `peak` of the table; the first form has none; the
-            last two need it unless
-            `learning_rate` is a Python number, which then is its own peak. Under
-            `optax.inject_hyperparams` it never is: pass the peak.
+        peak_learning_rate: the `peak` of the table. The last two forms need it unless
+            `learning_rate` is a Python number, which then is its own peak; under
+            `optax.inject_hyperparams` it never is. The first form has none.
         mask: which leaves decay; biases and norms are left out by default.
 
     Raises:
