@@ -47,7 +47,7 @@ def proximal_gradient(
             acceleration); a scalar, or arrays like `start` for a diagonal metric.
         max_steps: step limit, a static integer.
         tol: stops once the `kkt_residual` of the extrapolated point is at most this; 0
-            takes every step.
+            takes every step, short of an exact fixed point.
         accelerate: Nesterov's momentum with restarts, or plain steps.
         record: whether the history of the objective is kept, which costs one evaluation of
             both parts per step.
@@ -78,7 +78,8 @@ def proximal_gradient(
 
     def go_on(carry: tuple) -> jax.Array:
         _, _, _, gap, k, _ = carry
-        return (k < max_steps) & (gap > tol) & jnp.isfinite(gap)
+        # Before the first step the residual is not measured yet.
+        return (k < max_steps) & ((k == 0) | ((gap > tol) & jnp.isfinite(gap)))
 
     def step(carry: tuple) -> tuple:
         w, z, t, _, k, history = carry
@@ -103,9 +104,8 @@ def proximal_gradient(
     if record:
         history = history.at[0].set(first)
     one = jnp.ones_like(first)
-    init = (start, start, one, jnp.full_like(one, jnp.inf).astype(one.dtype), 0, history)
-    # The loop starts with an infinite residual, which stands for "not measured yet".
-    init = step(init) if max_steps > 0 else init
+    unmeasured = jnp.full_like(one, jnp.inf)
+    init = (start, start, one, unmeasured, jnp.int32(0), history)
     w, _, _, gap, n_steps, history = jax.lax.while_loop(go_on, step, init)
     kkt_residual = residual(w, descend(w))
     status = jnp.where(
@@ -113,4 +113,4 @@ def proximal_gradient(
         DIVERGED,
         jnp.where((gap <= tol) | (kkt_residual <= tol), CONVERGED, MAX_STEPS),
     )
-    return Solution(w, status, kkt_residual, jnp.asarray(n_steps, jnp.int32), history)
+    return Solution(w, status, kkt_residual, n_steps, history)
