@@ -19,17 +19,17 @@ Numeric: TypeAlias = chex.Numeric
 
 
 def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.inf) -> None:
-    """Raise unless every Python or NumPy number in `value` is finite and in [0, largest].
+    """Raise unless every number in `value` is finite and in [0, largest].
 
-    JAX arrays pass unread: looking at them would wait for the device, and inside a
-    trace they have no value.
+    Tracers pass: inside a trace they have no value.
     """
     for number in jax.tree.leaves(value):
         kind = np.dtype(getattr(number, "dtype", type(number))).kind
         if kind not in "iufV":
             raise TypeError(f"{name} must be a number, real and not a truth value, got {number!r}.")
-        if not isinstance(number, int | float | np.number | np.ndarray):
+        if not _has_value(number):
             continue
+        number = np.asarray(number)
         if not np.all(np.isfinite(number)):
             raise ValueError(f"{name} must be finite, got {number}.")
         if np.any(np.less(number, 0)) or np.any(np.greater(number, largest)):
@@ -58,11 +58,23 @@ def float_tree(tree: Tree) -> Tree:
     return jax.tree.map(float_array, tree)
 
 
+def _has_value(number: Any) -> bool:
+    if isinstance(number, jax.Array):
+        return not isinstance(number, jax.core.Tracer) and number.is_fully_addressable
+    return isinstance(number, int | float | np.number | np.ndarray)
+
+
+def check_finite(array: jax.Array, name: str) -> None:
+    """Raise if `array` holds NaN or infinity; a tracer passes."""
+    if not isinstance(array, jax.core.Tracer) and not np.isfinite(np.asarray(array)).all():
+        raise ValueError(f"{name} holds NaN or infinity; remove those rows or fill them in first.")
+
+
 def check_positive(value: Tree, name: str) -> None:
     """Raise unless every Python or NumPy number in `value` is finite and above 0."""
     check_strength(value, name)
     for number in jax.tree.leaves(value):
-        if isinstance(number, int | float | np.number | np.ndarray) and np.any(np.equal(number, 0)):
+        if _has_value(number) and np.any(np.equal(np.asarray(number), 0)):
             raise ValueError(f"{name} must be positive, got {number}.")
 
 

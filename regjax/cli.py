@@ -47,7 +47,7 @@ def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise _UsageError(" ".join(str(error).split())) from error
 
     return wrapper
@@ -97,40 +97,43 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
 
     Embedded are diabetes, diabetes_quadratic and digits; without DATA all three are swept.
     """
-    from regjax.sweeps import check_folder
+    from regjax import sweeps
 
     names = _MAIN_JOB if data is None else (data,)
-    if data is None and options["target"] is not None:
-        raise ValueError("--target names a column of DATA, which is missing.")
+    if data is None and (options["target"] is not None or options["drop"]):
+        raise ValueError("--target and --drop name columns of DATA, which is missing.")
     out = out or pathlib.Path("runs") / (pathlib.Path(data).stem if data else "demo")
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
-        check_folder(folder, overwrite=overwrite)
+        sweeps.check_folder(folder, overwrite=overwrite)
+    tables = [
+        sweeps.load_table(name, options["target"], task=options["task"], drop=options["drop"])
+        for name in names
+    ]
     started = time.perf_counter()
-    results = {
-        name: _sweep_one(name, folder, overwrite, **options)
-        for name, folder in zip(names, folders, strict=True)
-    }
+    results = {}
+    for name, table, folder in zip(names, tables, folders, strict=True):
+        results[name] = _sweep_one(name, table, **options)
+        draw = None
+        if options["figures"]:
+            from regjax import plots
+
+            draw = plots.save_figures
+        sweeps.save_run(results[name], folder, overwrite=overwrite, draw=draw)
+        _print_strengths(results[name])
     _print_choices(results)
     _say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
     _say(f"{time.perf_counter() - started:.1f} seconds")
 
 
-def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) -> Any:
+def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     from regjax import sweeps
-    from regjax.sweeps import MLPOptions
 
-    table = sweeps.load_table(data, options["target"], task=options["task"], drop=options["drop"])
-    models = options["models"].split(",") if options["models"] else None
-    if models is None and data == "digits":
-        models = ["mlp"]
-    lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] else None
-    mlp = MLPOptions(
-        options["hidden"], options["epochs"], options["batch_size"], options["learning_rate"]
-    )
+    models = options["models"] and [part.strip() for part in options["models"].split(",")]
+    lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
     encoding = table.encoding
     n_samples, n_features = table.X.shape
-    _console.rule(f"[bold]{data}")
+    _console.rule(f"[bold]{name}")
     _say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
     for note in table.notes:
         _say(f"Note: {note}")
@@ -142,24 +145,22 @@ def _sweep_one(data: str, out: pathlib.Path, overwrite: bool, **options: Any) ->
                 tasks[model] = bars.add_task(model, total=total)
             bars.update(tasks[model], completed=done)
 
-        result = sweeps.sweep(
+        return sweeps.sweep(
             table,
-            models=models,
+            models=models or None,
             lambdas=lambdas,
             l1_ratio=options["l1_ratio"],
             seeds=options["seeds"],
             validation_fraction=options["validation"],
             rule=options["choose"],
-            mlp=mlp,
+            mlp=sweeps.MLPOptions(
+                options["hidden"],
+                options["epochs"],
+                options["batch_size"],
+                options["learning_rate"],
+            ),
             progress=report,
         )
-    sweeps.save_run(result, out, overwrite=overwrite)
-    if options["figures"]:
-        from regjax import plots
-
-        plots.save_figures(result, out / "figures")
-    _print_strengths(result)
-    return result
 
 
 @main.command()
@@ -224,10 +225,12 @@ def _print_strengths(result: Any) -> None:
                 f"{row['lambda_']:.3g}",
                 f"{row['train_loss']:.4f}",
                 f"{row['validation_loss']:.4f}",
-                f"{row['validation_loss_se']:.4f}",
+                _number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
-                {"overfitting": "over", "underfitting": "under"}.get(verdict, ""),
+                {"overfitting": "over", "underfitting": "under"}.get(verdict, verdict)
+                if verdict != "good"
+                else "",
                 style="bold green" if row["lambda_"] == best else None,
             )
         grid.add_section()
@@ -247,20 +250,26 @@ def _print_choices(results: dict[str, Any]) -> None:
             table.add_row(
                 row["model"],
                 f"{row['lambda_min']:.3g}",
-                f"{row['lambda_1se']:.3g}",
+                _number(row["lambda_1se"], ".3g"),
                 f"{row['validation_loss']:.4f}",
-                f"{row['validation_loss_se']:.4f}",
+                _number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
             )
             if row["at_edge"]:
                 notes.append(
                     f"Note: {row['model']} on {data} is best at the edge of its grid, lambda = "
-                    f"{row['lambda_min']:.3g}; widen it with --lambdas."
+                    f"{row['lambda_chosen']:.3g}; widen it with --lambdas."
                 )
+            elif row["lambda_chosen"] == 0:
+                notes.append(f"Note: {row['model']} on {data} does best without a penalty.")
         _console.print(table)
     for note in notes:
         _say(note)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"
 
 
 def _score(result: Any) -> str:

@@ -17,6 +17,7 @@ from jax.experimental import sparse
 from regjax._arrays import (
     Numeric,
     Tree,
+    check_finite,
     check_scalar_strength,
     check_strength,
     float_array,
@@ -152,6 +153,7 @@ def ridge_condition_number(X: jax.Array, lambda_: Numeric) -> jax.Array:
     X = float_tree(X)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")
+    check_finite(X, "X")
     n_samples, n_features = X.shape
     squares = jnp.square(jnp.linalg.svd(X, compute_uv=False)) / n_samples
     largest = squares[0]
@@ -162,7 +164,7 @@ def ridge_condition_number(X: jax.Array, lambda_: Numeric) -> jax.Array:
     return jnp.where(bottom > 0, (largest + lambda_) / jnp.where(bottom > 0, bottom, 1), jnp.inf)
 
 
-Verdict = Literal["overfitting", "good", "underfitting"]
+Verdict = Literal["overfitting", "good", "underfitting", "diverged"]
 
 
 def fit_verdicts(
@@ -173,12 +175,14 @@ def fit_verdicts(
     """Return for every strength of a sweep whether it over- or underfits.
 
     A strength is good while its validation loss is within one standard error of the best
-    strength's; beyond that, weaker ones overfit and stronger ones underfit.
+    strength's; beyond that, weaker ones overfit and stronger ones underfit. A loss that is
+    NaN or infinite has diverged.
 
     Args:
         lambdas: strengths in any order.
         validation_loss: mean validation loss of each; NaN or infinity marks a diverged fit.
-        standard_error: of each validation loss, or one for all.
+        standard_error: of each validation loss, or one for all; NaN, where a single seed
+            tells none, counts as 0.
 
     Raises:
         ValueError: if lengths differ or no loss is finite.
@@ -200,7 +204,9 @@ def fit_verdicts(
     best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.inf)))
     verdicts: list[Verdict] = []
     for strength, loss in zip(strengths, losses, strict=True):
-        if loss <= losses[best] + errors[best]:
+        if not np.isfinite(loss):
+            verdicts.append("diverged")
+        elif loss <= losses[best] + errors[best]:
             verdicts.append("good")
         else:
             verdicts.append("underfitting" if strength > strengths[best] else "overfitting")

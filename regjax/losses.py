@@ -44,8 +44,5 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
 
 
-SQUARED_CURVATURE = 1.0
-"""Largest second derivative of one sample's squared loss in its prediction."""
-
 SOFTMAX_CURVATURE = 0.5
 """Largest eigenvalue of one sample's cross-entropy Hessian in its logits (Boehning 1992)."""

@@ -5,8 +5,7 @@ Ridge descends the gradient of loss and penalty; the other two take proximal gra
 steps, so that their zeros are exact. Data is centred first and b follows from the means.
 
 Fits run in float64 whatever JAX's own setting; weights come back as NumPy arrays, float32 for
-float32 data. A constant column gets the weight 0, or stays wherever
-the penalty leaves it, which is 0 as well; a constant y gives zero weights and that
+float32 data. A constant column gets the weight 0; a constant y gives zero weights and that
 constant as the intercept.
 """
 

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -89,12 +89,14 @@ class Table:
         y: (n_samples,), float64 for a regression, int32 labels for a classification.
         encoding: how both came out of their columns.
         notes: what a user should know of the encoding, one sentence each.
+        source: where it came from, for the record: a name, a file's SHA-256, dropped columns.
     """
 
     X: np.ndarray
     y: np.ndarray
     encoding: Encoding
     notes: tuple[str, ...] = ()
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -185,6 +187,8 @@ def encode_table(
         raise TableError(
             f"There is no column {_quoted(unknown)}; the table has {_quoted(frame.columns)}."
         )
+    if target in drop:
+        raise TableError(f"The target {target!r} cannot be dropped.")
     frame = frame.drop(list(drop))
     features = [name for name in frame.columns if name != target]
     if not features:
@@ -217,7 +221,19 @@ def encode_table(
             )
         y = response.cast(pl.Float64).to_numpy()
     encoding = Encoding(columns, target, task, classes)
+    names = encoding.feature_names
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise TableError(f"Several features are named {_quoted(twice)}: rename a column.")
     X = encoding.encode(frame)
+    with np.errstate(over="ignore", invalid="ignore"):
+        huge = [
+            name
+            for name, finite in zip(names, np.isfinite(X.std(axis=0)), strict=True)
+            if not finite
+        ]
+    if huge:
+        raise TableError(f"The values of {_quoted(huge)} are too large to square: rescale them.")
     constant = [
         name
         for name, flat in zip(encoding.feature_names, np.ptp(X, axis=0) == 0, strict=True)

@@ -1,5 +1,6 @@
 """The command line, as a user types it."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -54,7 +55,11 @@ def test_sweep_then_predict(houses, monkeypatch):
     by_name = dict(zip(coefficients["feature"], coefficients["coefficient"], strict=True))
     assert by_name["area"] == pytest.approx(3, abs=0.3)
     assert len(list((houses / "run" / "figures").iterdir())) == 5
-    assert json.loads((houses / "run" / "manifest.json").read_text())["data"]["target"] == "price"
+    manifest = json.loads((houses / "run" / "manifest.json").read_text())
+    assert manifest["data"]["target"] == "price"
+    digest = hashlib.sha256((houses / "houses.csv").read_bytes()).hexdigest()
+    source = {"name": "houses.csv", "file_sha256": digest, "drop": ["note"]}
+    assert manifest["data"]["source"] == source
 
     shown = run("predict", "run", "houses.csv")
     assert shown.exit_code == 0
@@ -92,6 +97,7 @@ FAULTS = {
     "identifier": (["sweep", "houses.csv", "--target", "price"], "'note'.*--drop NAME"),
     "no file": (["sweep", "hauses.csv", "--target", "price"], "no file 'hauses.csv'"),
     "not a table": (["sweep", "text.csv", "--target", "price"], "cannot be read"),
+    "target dropped": (["sweep", "houses.csv", *SWEEP, "--drop", "price"], "cannot be dropped"),
     "folder": (["sweep", ".", "--target", "price"], "folder"),
     "target without data": (["sweep", "--target", "price"], "missing"),
     "negative": (["sweep", "houses.csv", *SWEEP, "--lambdas", "-1"], "at least 0"),

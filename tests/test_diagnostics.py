@@ -232,7 +232,7 @@ def test_condition_numbers_refuse_what_does_not_fit(X, lambda_):
 
 # --- verdicts ---
 
-OVER, GOOD, UNDER = "overfitting", "good", "underfitting"
+OVER, GOOD, UNDER, LOST = "overfitting", "good", "underfitting", "diverged"
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ OVER, GOOD, UNDER = "overfitting", "good", "underfitting"
         ([0.1, 1.0, 10.0], [1.0, 2.0, 3.0], 0.0, [GOOD, UNDER, UNDER]),
         ([0.1, 1.0, 10.0], [3.0, 2.0, 1.0], 0.0, [OVER, OVER, GOOD]),
         # Diverged fits are never best and never good.
-        ([0.01, 0.1, 1.0, 10.0], [np.nan, 1.0, 2.0, np.inf], 0.0, [OVER, GOOD, UNDER, UNDER]),
-        ([0.1, 1.0], [1.0, np.nan], [np.nan, np.nan], [GOOD, UNDER]),
+        ([0.01, 0.1, 1.0, 10.0], [np.nan, 1.0, 2.0, np.inf], 0.0, [LOST, GOOD, UNDER, LOST]),
+        ([0.1, 1.0], [1.0, np.nan], [np.nan, np.nan], [GOOD, LOST]),
         ([0.5], [1.0], 0.0, [GOOD]),
         ([0.0, 1.0], [5.0, 1.0], 0.0, [OVER, GOOD]),
     ],

@@ -90,6 +90,45 @@ def test_a_failing_training_function_fails_the_run():
         run_lanes(train, {"lambda_": [1.0]}, [0])
 
 
+def test_a_failure_drops_the_seeds_that_still_wait():
+    started = []
+
+    def note(_):
+        started.append(1)
+        raise KeyboardInterrupt
+
+    run = []
+
+    def train(hyperparameters, key):
+        jax.debug.callback(lambda: run.append(1))
+        return hyperparameters["x"]
+
+    with pytest.raises(KeyboardInterrupt):
+        run_lanes(train, {"x": [1.0]}, range(200), workers=1, progress=note)
+    assert len(started) == 1
+    assert len(run) < 200
+
+
+def test_a_training_function_need_not_hash():
+    class Train:
+        __hash__ = None
+
+        def __call__(self, hyperparameters, key):
+            return 2 * hyperparameters["x"]
+
+    np.testing.assert_array_equal(run_lanes(Train(), {"x": [1.0]}, [0]).outputs, [[2.0]])
+
+
+def test_the_callers_kind_of_key_is_kept():
+    def train(hyperparameters, key):
+        return jax.random.normal(key) * hyperparameters["x"]
+
+    with jax.default_prng_impl("rbg"):
+        run = run_lanes(train, {"x": [1.0]}, [0], workers=2)
+        expected = jax.random.normal(jax.random.key(0))
+    np.testing.assert_allclose(run.outputs[0, 0], expected, rtol=1e-6)
+
+
 def test_diverged_lanes_leave_the_others_alone():
     def train(hyperparameters, key):
         return jnp.log(hyperparameters["x"])

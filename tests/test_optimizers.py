@@ -148,6 +148,18 @@ def test_negative_strengths_are_refused(name):
         run(MASKED[name](-0.1, masks.weights))
 
 
+@pytest.mark.parametrize("name", MASKED)
+def test_numbers_are_injected_and_masks_are_not_taken_for_schedules(name):
+    second = STRENGTH if "prox" not in name else L1(STRENGTH)
+    make = getattr(optimizers, name)
+    plain = make(RATE, second)
+    injected = optax.inject_hyperparams(make)(RATE, second, mask=masks.weights)
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    assert "learning_rate" in injected.init(params).hyperparams
+    # Injected numbers are float32 arrays where Python's were exact.
+    chex.assert_trees_all_close(run(injected), run(plain), rtol=1e-3)
+
+
 def test_learning_rate_comes_first_then_the_strength_then_keywords():
     for name in MASKED:
         parameters = list(inspect.signature(getattr(optimizers, name)).parameters.values())

@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
+import safetensors
+from safetensors.numpy import save_file
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 import regjax
@@ -180,11 +182,15 @@ def test_the_refit_uses_all_rows(result, noisy):
 
 
 def test_the_rule_decides_the_refit(noisy):
-    result = regjax.sweep(
-        noisy, models=["lasso"], lambdas=LAMBDAS, seeds=4, rule="one_standard_error"
-    )
+    grid = np.geomspace(1e-2, 1, 12)
+    result = regjax.sweep(noisy, models=["lasso"], lambdas=grid, seeds=4, rule="one_standard_error")
     chosen = result.best(rule="one_standard_error")["lasso"].lambda_
-    assert result.lambda_chosen("lasso") == chosen
+    assert result.fitted["lasso"].lambda_ == result.best()["lasso"].lambda_ == chosen
+    [row] = result.choices().to_dicts()
+    assert row["lambda_chosen"] == row["lambda_1se"] == chosen
+    assert row["lambda_min"] == result.best(rule="minimum")["lasso"].lambda_ < chosen
+    at = result.summary().filter(pl.col("lambda_") == chosen)
+    assert row["validation_loss"] == at["validation_loss"][0]
 
 
 def test_classification_learns_and_agrees_with_scikit_learn(classified, flowers):
@@ -252,6 +258,8 @@ def test_a_run_is_saved_and_loaded_exactly(which, request, tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["data"]["sha256"] == result.data.fingerprint
     assert manifest["settings"]["seeds"] == sorted(set(result.table["seed"]))
+    summary = pl.read_csv(out / "summary.csv", schema=result.summary().schema)
+    assert summary.equals(result.summary())
     X = result.data.X
     for name, fitted in result.fitted.items():
         loaded = regjax.load(out, name)
@@ -278,14 +286,46 @@ def test_a_saved_run_is_not_overwritten_by_accident(result, tmp_path):
     with pytest.raises(ValueError, match="already holds a run.*--overwrite"):
         sweeps.save_run(result, out)
     sweeps.save_run(result, out, overwrite=True)
-    foreign = tmp_path / "foreign"
-    foreign.mkdir()
-    (foreign / "thesis.tex").write_text("important")
-    with pytest.raises(ValueError, match="not empty and holds no run"):
-        sweeps.save_run(result, foreign, overwrite=True)
-    assert (foreign / "thesis.tex").read_text() == "important"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    for name, extra in (("foreign", {}), ("webapp", {"manifest.json": "{}"})):
+        foreign = tmp_path / name
+        foreign.mkdir()
+        for file, text in ({"thesis.tex": "important"} | extra).items():
+            (foreign / file).write_text(text)
+        with pytest.raises(ValueError, match="more than a run"):
+            sweeps.save_run(result, foreign, overwrite=True)
+        assert (foreign / "thesis.tex").read_text() == "important"
+    (out / "notes.txt").write_text("important")
+    with pytest.raises(ValueError, match="more than a run"):
+        sweeps.save_run(result, out, overwrite=True)
     with pytest.raises(ValueError, match="is a file"):
         sweeps.save_run(result, foreign / "thesis.tex")
+
+
+def test_a_failure_while_writing_leaves_the_old_run_and_nothing_else(result, tmp_path):
+    out = sweeps.save_run(result, tmp_path / "run")
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def broken(result, folder):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        sweeps.save_run(result, out, overwrite=True, draw=broken)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_behind_a_link_is_replaced_where_it_lies(result, tmp_path):
+    out = sweeps.save_run(result, tmp_path / "run")
+    (tmp_path / "link").symlink_to(out)
+    sweeps.save_run(result, tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert regjax.load(tmp_path / "link").name in result.entries
+
+
+def path_of(result, folder):
+    result.fitted["ridge"].save(folder / "whole.safetensors")
+    return folder / "whole.safetensors"
 
 
 def test_torn_and_foreign_model_files_are_refused(result, tmp_path):
@@ -296,8 +336,19 @@ def test_torn_and_foreign_model_files_are_refused(result, tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="no regjax model, or torn"):
             regjax.load(path)
-    with pytest.raises(ValueError, match="no run"):
-        regjax.load(tmp_path)
+    for change in ({"kind": "forest"}, {"format": "other"}, {"model": {"task": 1}}, None):
+        with safetensors.safe_open(path_of(result, tmp_path), framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            told = json.loads(file.metadata()["regjax"])
+        if change is None:
+            arrays = {name: array[:1] if array.ndim else array for name, array in arrays.items()}
+        save_file(arrays, path, {"regjax": json.dumps(told | (change or {}))})
+        with pytest.raises(ValueError, match="no regjax model, or torn"):
+            regjax.load(path)
+    for manifest in ("[]", "{}", "torn"):
+        (tmp_path / "manifest.json").write_text(manifest)
+        with pytest.raises(ValueError, match="no run"):
+            regjax.load(tmp_path)
     out = sweeps.save_run(result, tmp_path / "run")
     with pytest.raises(ValueError, match="no model 'mlp_l1'; it has ridge, lasso"):
         regjax.load(out, "mlp_l1")
@@ -306,8 +357,42 @@ def test_torn_and_foreign_model_files_are_refused(result, tmp_path):
 def test_predictions_refuse_other_shapes(result):
     with pytest.raises(ValueError, match=r"\(n_rows, 30\)"):
         result.fitted["ridge"].predict(np.ones((2, 29)))
+    with pytest.raises(ValueError, match="NaN"):
+        result.fitted["ridge"].predict(np.full((2, 30), np.nan))
     with pytest.raises(ValueError, match="classification"):
         result.fitted["ridge"].predict_proba(np.ones((2, 30)))
+
+
+def test_perceptrons_keep_digits_that_float32_would_lose(noisy):
+    X, y = noisy
+    signal = (X[:, 0] - X[:, 0].mean()) / X[:, 0].std()
+    X = np.column_stack([1.6e9 + 500 * signal, 1e25 * X[:, 1]])
+    result = regjax.sweep((X, 1e9 + y), models=["mlp_decay"], lambdas=[1e-2], seeds=2, mlp=SMALL)
+    assert result.table["validation_score"].mean() > 0.3
+    predicted = result.fitted["mlp_decay"].predict(X)
+    assert np.corrcoef(predicted, y)[0, 1] > 0.7
+
+
+def test_a_single_seed_tells_no_standard_error(noisy, tmp_path):
+    result = regjax.sweep(noisy, models=["ridge"], lambdas=LAMBDAS, seeds=1)
+    assert result.summary()["validation_loss_se"].null_count() == len(LAMBDAS)
+    assert result.choices()["lambda_1se"].to_list() == [None]
+    assert result.verdicts("ridge").count("good") == 1
+    with pytest.raises(ValueError, match="two seeds"):
+        result.best(rule="one_standard_error")
+    with pytest.raises(ValueError, match="two seeds"):
+        regjax.sweep(noisy, seeds=1, rule="one_standard_error")
+    sweeps.save_run(result, tmp_path / "run")
+
+
+def test_edges_of_the_grid(noisy):
+    X, _ = noisy
+    strong = regjax.sweep(noisy, models=["ridge"], lambdas=[1e-6, 1e-5], seeds=2)
+    assert strong.best()["ridge"].at_edge
+    clean = (X[:, :2], X[:, 0] / X[:, 0].std() + X[:, 1] / X[:, 1].std())
+    none = regjax.sweep(clean, models=["ridge"], lambdas=[0.0, 0.1, 1.0], seeds=2)
+    assert none.best()["ridge"].lambda_ == 0
+    assert not none.best()["ridge"].at_edge
 
 
 def test_embedded_diabetes_by_name():
@@ -346,6 +431,8 @@ def test_more_features_than_rows(noisy):
         ({"validation_fraction": 0.0}, "in \\(0, 1\\)"),
         ({"validation_fraction": 0.999}, "at least 2 and 1"),
         ({"rule": "best"}, "minimum"),
+        ({"seeds": True}, "truth value"),
+        ({"target": "y"}, "no columns to name"),
         ({"mlp": MLPOptions(epochs=0)}, "epochs must be positive"),
         ({"mlp": MLPOptions(learning_rate=-1.0)}, "learning-rate must be positive"),
     ],

@@ -57,16 +57,20 @@ def loss_over_lambda(result: SweepResult) -> Figure:
                 ls=":",
                 label="validation, no penalty",
             )
-        for rule, dash, label in (
-            ("minimum", "-", "minimum"),
-            ("one_standard_error", "--", "one standard error"),
+        choice = next(row for row in result.choices().to_dicts() if row["model"] == name)
+        title = result.entries[name].label
+        for column, dash, label in (
+            ("lambda_min", "-", "minimum"),
+            ("lambda_1se", "--", "one standard error"),
         ):
-            chosen = result.best(rule=rule)[name].lambda_  # type: ignore[arg-type]
-            if chosen > 0:
+            chosen = choice[column]
+            if chosen:
                 axis.axvline(chosen, color=GREEN, ls=dash, lw=1.2, label=label)
+            elif chosen == 0:
+                title += f"\n{label}: no penalty"
         _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
         axis.set_xscale("log")
-        axis.set_title(result.entries[name].label)
+        axis.set_title(title)
         axis.set_xlabel(_LAMBDA)
     losses = result.summary()["validation_loss"].to_numpy()
     if np.nanmax(losses) > 100 * np.nanmin(losses):
@@ -297,12 +301,13 @@ def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
     edges = np.sqrt(x[1:] * x[:-1])
     left, right = np.r_[x[0], edges], np.r_[edges, x[-1]]
     for verdict, color in (("overfitting", RED), ("underfitting", PURPLE)):
-        chosen = verdicts == verdict
-        if chosen.any():
-            low, high = left[chosen].min(), right[chosen].max()
+        for start, stop in _runs(verdicts == verdict):
+            low, high = left[start], right[stop - 1]
             axis.axvspan(low, high, color=color, alpha=0.10, lw=0)
+        if (verdicts == verdict).any():
+            start, stop = max(_runs(verdicts == verdict), key=lambda run: run[1] - run[0])
             axis.text(
-                np.sqrt(low * high),
+                np.sqrt(left[start] * right[stop - 1]),
                 0.99,
                 verdict,
                 transform=axis.get_xaxis_transform(),
@@ -311,6 +316,12 @@ def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
                 fontsize=8,
                 color=color,
             )
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Return start and stop of every stretch of True."""
+    turns = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(int)))
+    return list(zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True))
 
 
 def _mark_chosen(axis: Axes, result: SweepResult, name: str) -> None:

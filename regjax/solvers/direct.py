@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from regjax._arrays import Numeric, check_scalar_strength, float_array
+from regjax._arrays import Numeric, check_finite, check_scalar_strength, float_array
 
 
 def ridge_closed_form(X: jax.Array, y: jax.Array, lambda_: Numeric) -> jax.Array:
@@ -44,6 +44,8 @@ def ridge_closed_form(X: jax.Array, y: jax.Array, lambda_: Numeric) -> jax.Array
             f"y must have shape (n_samples,) or (n_samples, n_targets) with "
             f"{X.shape[0]} samples, got {y.shape}."
         )
+    check_finite(X, "X")
+    check_finite(y, "y")
     U, s, Vt = jnp.linalg.svd(X, full_matrices=False)
     rank_tolerance = jnp.finfo(X.dtype).eps * max(X.shape) * s[0]
     shrunk = jnp.square(s) + X.shape[0] * lambda_

@@ -108,9 +108,6 @@ def proximal_gradient(
     init = (start, start, one, unmeasured, jnp.int32(0), history)
     w, _, _, gap, n_steps, history = jax.lax.while_loop(go_on, step, init)
     kkt_residual = residual(w, descend(w))
-    status = jnp.where(
-        ~jnp.isfinite(kkt_residual),
-        DIVERGED,
-        jnp.where((gap <= tol) | (kkt_residual <= tol), CONVERGED, MAX_STEPS),
-    )
+    reached = jnp.where((gap <= tol) | (kkt_residual <= tol), CONVERGED, MAX_STEPS)
+    status = jnp.where(jnp.isfinite(kkt_residual), reached, DIVERGED).astype(jnp.int32)
     return Solution(w, status, kkt_residual, n_steps, history)

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from regjax.sweeps.linear import LinearModel
 from regjax.sweeps.mlp import MLPModel
-from regjax.sweeps.model import Model, Params
+from regjax.sweeps.model import Conditioning, Model, Params
 from regjax.tables import Encoding
 
 _FORMAT = "regjax-model-1"
@@ -32,6 +32,7 @@ class FittedModel:
         lambda_: the chosen strength.
         model: its description.
         params: its parameters, NumPy arrays.
+        conditioning: fixed map of the features that goes before the model.
         encoding: the columns it takes.
 
     Example:
@@ -48,6 +49,7 @@ class FittedModel:
     lambda_: float
     model: Model
     params: Params
+    conditioning: Conditioning
     encoding: Encoding
 
     def predict(self, data: pl.DataFrame | np.ndarray) -> np.ndarray:
@@ -105,7 +107,7 @@ class FittedModel:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write the model to one safetensors file."""
-        arrays, _ = _named_arrays(self.params)
+        arrays, _ = _named_arrays((self.params, self.conditioning))
         kind = next(kind for kind, cls in _KINDS.items() if isinstance(self.model, cls))
         description = {
             "format": _FORMAT,
@@ -124,42 +126,54 @@ class FittedModel:
         Raises:
             ValueError: if it is no model file of this library, or torn.
         """
+        if not pathlib.Path(path).is_file():
+            raise ValueError(f"There is no model file {str(path)!r}.")
         try:
-            with safetensors.safe_open(str(path), framework="numpy") as file:
-                description = json.loads((file.metadata() or {})["regjax"])
-                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError as error:
-            raise ValueError(f"There is no model file {str(path)!r}.") from error
-        except (safetensors.SafetensorError, KeyError, OSError, ValueError) as error:
+            return _read(path)
+        except Exception as error:
+            # A foreign file can be wrong in any way.
             raise ValueError(f"{str(path)!r} is no regjax model, or torn: {error}.") from error
-        if description.get("format") != _FORMAT:
-            raise ValueError(f"{str(path)!r} was written by another version of regjax.")
-        encoding = Encoding.from_json(description["encoding"])
-        model: Model = _KINDS[description["kind"]](**description["model"])
-        params = _skeleton(model, len(encoding.feature_names))
-        names, structure = _named_arrays(params)
-        if names.keys() != stored.keys():
-            raise ValueError(f"{str(path)!r} does not hold the arrays of a {description['kind']}.")
-        leaves = [stored[name] for name in names]
-        return FittedModel(
-            description["name"],
-            description["lambda_"],
-            model,
-            jax.tree.unflatten(structure, leaves),
-            encoding,
-        )
 
     def _outputs(self, data: pl.DataFrame | np.ndarray) -> np.ndarray:
         X = self.encoding.encode(data) if isinstance(data, pl.DataFrame) else np.asarray(data)
         n_features = len(self.encoding.feature_names)
         if X.ndim != 2 or X.shape[1] != n_features:
             raise ValueError(f"X must have shape (n_rows, {n_features}), got {X.shape}.")
-        with jax.enable_x64(self.model.dtype == "float64"):
-            return np.asarray(_predict(self.model, self.params, X.astype(self.model.dtype)))
+        if not np.isfinite(X).all():
+            raise ValueError("X holds NaN or infinity; remove those rows or fill them in first.")
+        dtype = self.model.dtype
+        with jax.enable_x64(dtype == "float64"):
+            params = jax.tree.map(jnp.asarray, self.params)
+            features = jnp.asarray(self.conditioning.features(X, dtype))
+            outputs = np.asarray(self.model.predict(params, features))
+        if self.encoding.task == "classification":
+            return outputs
+        return outputs * self.conditioning.y_unit + self.conditioning.y_offset
 
 
-def _predict(model: Model, params: Params, X: np.ndarray) -> jax.Array:
-    return model.predict(jax.tree.map(jnp.asarray, params), jnp.asarray(X))
+def _read(path: str | pathlib.Path) -> FittedModel:
+    with safetensors.safe_open(str(path), framework="numpy") as file:
+        description = json.loads(file.metadata()["regjax"])
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if description["format"] != _FORMAT:
+        raise ValueError(f"it has the format {description['format']!r} and not {_FORMAT!r}")
+    encoding = Encoding.from_json(description["encoding"])
+    model: Model = _KINDS[description["kind"]](**description["model"])
+    if model.task != encoding.task:
+        raise ValueError("its model and its columns contradict each other")
+    shapes, structure = _named_arrays(_skeleton(model, len(encoding.feature_names)))
+    found = {name: (array.shape, array.dtype) for name, array in stored.items()}
+    if found != {name: (leaf.shape, leaf.dtype) for name, leaf in shapes.items()}:
+        raise ValueError("its arrays do not fit its description")
+    params, conditioning = jax.tree.unflatten(structure, [stored[name] for name in shapes])
+    return FittedModel(
+        str(description["name"]),
+        float(description["lambda_"]),
+        model,
+        params,
+        conditioning,
+        encoding,
+    )
 
 
 def _named_arrays(params: Params) -> tuple[dict[str, Any], Any]:
@@ -168,8 +182,8 @@ def _named_arrays(params: Params) -> tuple[dict[str, Any], Any]:
     return named, structure
 
 
-def _skeleton(model: Model, n_features: int) -> Params:
-    """Return a parameter tree of shapes, to put stored arrays in."""
+def _skeleton(model: Model, n_features: int) -> tuple[Params, Conditioning]:
+    """Return shapes and dtypes of a model's arrays, to hold stored ones against."""
     rows = max(3, getattr(model, "n_outputs", 1))
     names = ("lambda_", "l1_ratio", "learning_rate")
 
@@ -180,4 +194,6 @@ def _skeleton(model: Model, n_features: int) -> Params:
     with jax.enable_x64(model.dtype == "float64"):
         X = jax.ShapeDtypeStruct((rows, n_features), model.dtype)
         dtype = "int32" if model.task == "classification" else model.dtype
-        return jax.eval_shape(fit, X, jax.ShapeDtypeStruct((rows,), dtype))
+        params = jax.eval_shape(fit, X, jax.ShapeDtypeStruct((rows,), dtype))
+    vector, scalar = np.zeros(n_features), np.zeros(())
+    return params, Conditioning(vector, vector, scalar, scalar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.grid import check_grid
 from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
 from regjax.sweeps.training import Outcome, full_training, holdout_training
 from regjax.tables import (
@@ -62,21 +64,28 @@ def load_table(
         >>> load_table("diabetes").X.shape
         (442, 10)
     """
+    source: dict[str, Any] = {"name": "data frame"}
     if isinstance(data, tuple):
+        if target is not None or drop:
+            raise ValueError("Arrays (X, y) have no columns to name: leave out target and drop.")
         return table_from_arrays(*data, task=task)
     if isinstance(data, str) and data in DATASETS:
         frame, own_target = load_dataset(data)
         target = target or own_target
+        source = {"name": data}
     elif isinstance(data, pl.DataFrame):
         frame = data
     else:
         frame = read_table(data)
+        content = hashlib.sha256(pathlib.Path(data).read_bytes()).hexdigest()
+        source = {"name": str(data), "file_sha256": content}
     if target is None:
         raise ValueError(
             "Name the column to predict with target (--target); the table has "
             f"{', '.join(map(repr, frame.columns[:20]))}."
         )
-    return encode_table(frame, target, task=task, drop=drop)
+    table = encode_table(frame, target, task=task, drop=drop)
+    return dataclasses.replace(table, source=source | {"drop": list(drop)})
 
 
 def sweep(
@@ -130,9 +139,6 @@ def sweep(
         >>> result.verdicts("lasso")[-1]
         'underfitting'
     """
-    if models is None:
-        models = ["mlp"] if isinstance(data, str) and data == "digits" else ["linear"]
-    names = model_names(models)
     check_strength(l1_ratio, "l1_ratio", largest=1.0)
     mlp.check()
     grid = None if lambdas is None else check_grid(lambdas)
@@ -141,7 +147,16 @@ def sweep(
         raise ValueError(f"validation_fraction must lie in (0, 1), got {validation_fraction:g}.")
     if rule not in ("minimum", "one_standard_error"):
         raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
-    table = data if isinstance(data, Table) else load_table(data, target, task=task, drop=drop)
+    if rule == "one_standard_error" and len(seed_list) < 2:
+        raise ValueError("A single seed tells no standard error: use two seeds or more.")
+    named = None if models is None else model_names(models)
+    if not isinstance(data, Table):
+        table = load_table(data, target, task=task, drop=drop)
+    elif target is not None or task is not None or drop:
+        raise ValueError("target, task and drop belong to load_table, which made this table.")
+    else:
+        table = data
+    names = named or model_names(["mlp" if table.source.get("name") == "digits" else "linear"])
     n_samples = len(table.y)
     n_validation = round(validation_fraction * n_samples)
     if n_validation < 1 or n_samples - n_validation < 2:
@@ -186,7 +201,10 @@ def sweep(
         entry = entries[name]
         run = _run(full_training(entry.model), entry, [choice.lambda_], seed_list[:1], table)
         params = jax.tree.map(lambda leaf: np.array(leaf[0, 0]), run.outputs.params)
-        fitted[name] = FittedModel(name, choice.lambda_, entry.model, params, table.encoding)
+        conditioning = condition(table.X, table.y, entry.model)
+        fitted[name] = FittedModel(
+            name, choice.lambda_, entry.model, params, conditioning, table.encoding
+        )
         refits[name] = run
     seconds = pl.DataFrame(
         {
@@ -214,7 +232,10 @@ class _Progress:
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if isinstance(seeds, bool):
+        raise ValueError("seeds must be a number of seeds or a list of them, got a truth value.")
+    number = isinstance(seeds, int | np.integer)
+    chosen = list(range(seeds)) if number else [int(seed) for seed in seeds]  # type: ignore
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(f"seeds must be at least one, non-negative and distinct, got {seeds!r}.")
     return chosen
@@ -229,10 +250,13 @@ def _run(
     progress: Callable[[int], None] | None = None,
 ) -> LaneRun:
     dtype = entry.model.dtype
+    conditioning = condition(table.X, table.y, entry.model)
     lanes: dict[str, Any] = {"lambda_": np.asarray(lambdas)}
     lanes |= {name: np.full(len(lambdas), value) for name, value in entry.fixed}
-    y = table.y if table.encoding.task == "classification" else table.y.astype(dtype)
-    return run_lanes(train, lanes, seeds, table.X.astype(dtype), y, dtype=dtype, progress=progress)
+    X, y = conditioning.features(table.X, dtype), table.y
+    if table.encoding.task == "regression":
+        y = ((y - conditioning.y_offset) / conditioning.y_unit).astype(dtype)
+    return run_lanes(train, lanes, seeds, X, y, dtype=dtype, progress=progress)
 
 
 def _rows(entry: Entry, run: LaneRun, seeds: Sequence[int]) -> pl.DataFrame:

@@ -54,7 +54,8 @@ def run_lanes(
     """Train every lane of the grid under every seed.
 
     Args:
-        train: pure function of `(hyperparameters, key, *shared)`.
+        train: pure function of `(hyperparameters, key, *shared)`. As with `jax.jit`, the
+            same function object is traced once per set of shapes.
         hyperparameters: arrays of one length by name; entry i of each makes up lane i.
         seeds: one run of all lanes for each.
         shared: unbatched arguments, NumPy or JAX arrays.
@@ -81,30 +82,36 @@ def run_lanes(
     if n_lanes == 0 or not seeds:
         raise ValueError("The grid is empty: give at least one strength and one seed.")
     if workers is None:
-        workers = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+        workers = _n_cores() if jax.default_backend() == "cpu" else 1
     x64 = dtype == "float64"
 
     started = time.perf_counter()
     with jax.enable_x64(x64):
-        arguments = jax.tree.map(jax.numpy.asarray, (lanes, jax.random.key(0), *shared))
+        keys = [jax.random.key(seed) for seed in seeds]
+        arguments = jax.tree.map(jax.numpy.asarray, (lanes, keys[0], *shared))
         shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
-        program = _compile(train, _Hashable(shape))
+        compile_ = _compile if _hashes(train) else _compile.__wrapped__
+        program = compile_(train, _Hashable(shape))
     compile_seconds = time.perf_counter() - started
 
-    def run_seed(seed: int) -> Tree:
+    def run_seed(key: jax.Array) -> Tree:
         # Precision is a setting of the thread.
         with jax.enable_x64(x64):
-            key = jax.random.key(seed)
             return jax.tree.map(np.asarray, program(arguments[0], key, *arguments[2:]))
 
     started = time.perf_counter()
     results: list[Tree] = [None] * len(seeds)
     with concurrent.futures.ThreadPoolExecutor(min(workers, len(seeds))) as pool:
-        futures = {pool.submit(run_seed, seed): i for i, seed in enumerate(seeds)}
-        for future in concurrent.futures.as_completed(futures):
-            results[futures[future]] = future.result()
-            if progress is not None:
-                progress(n_lanes)
+        futures = {pool.submit(run_seed, key): i for i, key in enumerate(keys)}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                results[futures[future]] = future.result()
+                if progress is not None:
+                    progress(n_lanes)
+        except BaseException:
+            # Seeds still waiting are dropped; the one at work cannot be stopped.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     outputs = jax.tree.map(lambda *seed: np.stack(seed), *results)
     return LaneRun(outputs, compile_seconds, time.perf_counter() - started)
 
@@ -124,7 +131,20 @@ class _Hashable:
         return isinstance(other, _Hashable) and self._key == other._key
 
 
-@functools.lru_cache(maxsize=64)
+def _hashes(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _n_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+
+
+@functools.lru_cache(maxsize=32)
 def _compile(train: TrainingFunction, shape: _Hashable) -> Callable[..., Any]:
     n_shared = len(shape.tree) - 2
     mapped = jax.vmap(train, in_axes=(0, None, *[None] * n_shared))

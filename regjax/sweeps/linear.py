@@ -11,6 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from regjax.diagnostics import ridge_condition_number
 from regjax.losses import SOFTMAX_CURVATURE, softmax_loss
 from regjax.penalties import ElasticNet, mask_penalty
 from regjax.solvers import Solution, least_squares, proximal_gradient
@@ -61,7 +62,7 @@ class LinearModel:
             metrics={
                 "weight_norm": jnp.sqrt(jnp.sum(jnp.square(weights))),
                 "zero_share": jnp.mean(weights == 0),
-                "condition_number": _condition_number(X, curvature, ridge),
+                "condition_number": ridge_condition_number(X, ridge),
                 "kkt_residual": solution.kkt_residual,
                 "status": solution.status,
             },
@@ -95,14 +96,3 @@ def _softmax_regression(
         max_steps=_MAX_STEPS,
         tol=_TOLERANCE,
     )
-
-
-def _condition_number(X: jax.Array, largest: jax.Array, ridge: jax.Array) -> jax.Array:
-    n_samples, n_features = X.shape
-    if n_features > n_samples:
-        smallest = jnp.zeros_like(largest)
-    else:
-        eigenvalues = jnp.linalg.eigvalsh(X.T @ X / n_samples)
-        negligible = jnp.finfo(X.dtype).eps * n_features * largest
-        smallest = jnp.where(eigenvalues[0] > negligible, eigenvalues[0], 0)
-    return (largest + ridge) / (smallest + ridge)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from regjax.tables import Task
 
@@ -41,6 +42,35 @@ def scale_response(y: jax.Array) -> tuple[jax.Array, jax.Array]:
     deviation = jnp.std(y)
     noise = 8 * jnp.finfo(y.dtype).eps * jnp.abs(mean)
     return mean, jnp.where(deviation > noise, deviation, 1)
+
+
+class Conditioning(NamedTuple):
+    """A fixed affine map of features and response, taken in float64 before a float32 model.
+
+    Models standardise by their training rows anyway, which undoes any such map; it only
+    keeps digits that float32 would lose, as of a time in seconds since 1970.
+    """
+
+    offset: np.ndarray
+    unit: np.ndarray
+    y_offset: np.ndarray
+    y_unit: np.ndarray
+
+    def features(self, X: np.ndarray, dtype: str) -> np.ndarray:
+        """Return the features that the model sees."""
+        return ((X - self.offset) / self.unit).astype(dtype)
+
+
+def condition(X: np.ndarray, y: np.ndarray, model: Model) -> Conditioning:
+    """Return the identity for a float64 model, else the map to mean 0 and deviation 1."""
+    n_features = X.shape[1]
+    if model.dtype == "float64":
+        return Conditioning(np.zeros(n_features), np.ones(n_features), np.zeros(()), np.ones(()))
+    deviation = X.std(axis=0)
+    y_offset, y_unit = np.zeros(()), np.ones(())
+    if model.task == "regression":
+        y_offset, y_unit = np.asarray(y.mean()), np.asarray(y.std())
+    return Conditioning(X.mean(axis=0), np.where(deviation > 0, deviation, 1), y_offset, y_unit)
 
 
 class Fit(NamedTuple):

@@ -16,15 +16,12 @@ from regjax.tables import Table
 
 Rule = Literal["minimum", "one_standard_error"]
 
-HIGHER_IS_BETTER = ("train_score", "validation_score")
-"""Metrics of which `best` takes the largest instead of the smallest."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """A chosen strength with the metric's mean and standard error over seeds.
 
-    `at_edge` tells that it is the weakest or the strongest of its grid.
+    `at_edge` tells that it is the strongest of its grid, or the weakest of one without 0.
     """
 
     model: str
@@ -72,7 +69,12 @@ class SweepResult:
     settings: dict[str, Any]
 
     def summary(self) -> pl.DataFrame:
-        """Return mean and standard error over seeds for every model and strength."""
+        """Return mean and standard error over seeds for every model and strength.
+
+        The standard error is the standard deviation over the root of the number of seeds,
+        null for a single one. Splits of the same rows overlap, so it understates how much
+        the loss would vary from sample to sample.
+        """
         metrics = [
             name
             for name, dtype in self.table.schema.items()
@@ -81,36 +83,39 @@ class SweepResult:
         root = pl.len().sqrt()
         return self.table.group_by("model", "lambda_", maintain_order=True).agg(
             [pl.col(name).mean() for name in metrics]
-            + [
-                (pl.col(name).std() / root).fill_null(0.0).alias(f"{name}_se")
-                for name in metrics
-                if name.endswith(("_loss", "_score"))
-            ]
+            + [(pl.col(name).std() / root).alias(f"{name}_se") for name in metrics]
         )
 
-    def best(self, metric: str = "validation_loss", rule: Rule = "minimum") -> dict[str, Choice]:
+    def best(self, metric: str = "validation_loss", rule: Rule | None = None) -> dict[str, Choice]:
         """Return the chosen strength of every model.
 
         Args:
-            metric: a column of `table`; scores are maximised, everything else minimised.
+            metric: a loss, which is minimised, or a score, which is maximised.
             rule: "minimum" for the best mean; "one_standard_error" for the largest
-                strength whose mean is within one standard error of it.
+                strength whose mean is within one standard error of it; by default the rule
+                of the sweep, by which models were refitted.
 
         Raises:
-            ValueError: for an unknown metric or rule, or if every lane of a model diverged.
+            ValueError: for an unknown metric or rule, if no mean of a model is finite, or if
+                a single seed tells no standard error.
         """
-        return {name: self._choose(name, metric, rule) for name in self.entries}
+        return {name: self._choose(name, metric, rule or self.rule) for name in self.entries}
 
     def verdicts(self, model: str) -> list[Verdict]:
-        """Return for every strength of `model`, in grid order, whether it over- or underfits."""
+        """Return for every strength of `model`, in grid order, how it fits."""
         rows = self.summary().filter(pl.col("model") == model)
         columns = ("lambda_", "validation_loss", "validation_loss_se")
-        return fit_verdicts(*(rows[name].to_numpy() for name in columns))
+        return fit_verdicts(*(rows[name].cast(pl.Float64).to_numpy() for name in columns))
 
     def choices(self) -> pl.DataFrame:
-        """Return one row per model: both choices, and the metrics at the minimum."""
+        """Return one row per model: both choices, the one of the refit, and the metrics there.
+
+        The one-standard-error choice of a single seed is null.
+        """
         summary = self.summary()
-        one_se = self.best(rule="one_standard_error")
+        minimum = self.best(rule="minimum")
+        several = self.table["seed"].n_unique() > 1
+        one_se = self.best(rule="one_standard_error") if several else {}
         rows = []
         for name, choice in self.best().items():
             at = summary.row(
@@ -120,45 +125,42 @@ class SweepResult:
             rows.append(
                 {
                     "model": name,
-                    "lambda_min": choice.lambda_,
-                    "lambda_1se": one_se[name].lambda_,
-                    "validation_loss": choice.mean,
-                    "validation_loss_se": choice.standard_error,
+                    "lambda_min": minimum[name].lambda_,
+                    "lambda_1se": one_se[name].lambda_ if several else None,
+                    "lambda_chosen": choice.lambda_,
+                    "validation_loss": at["validation_loss"],
+                    "validation_loss_se": at["validation_loss_se"],
                     "train_loss": at["train_loss"],
                     "validation_score": at["validation_score"],
                     "zero_share": at["zero_share"],
                     "at_edge": choice.at_edge,
                 }
             )
-        return pl.DataFrame(rows)
-
-    def lambda_chosen(self, model: str) -> float:
-        """Return the strength at which `model` was refitted."""
-        return self.fitted[model].lambda_
+        return pl.DataFrame(rows, schema_overrides={"lambda_1se": pl.Float64})
 
     def _choose(self, model: str, metric: str, rule: Rule) -> Choice:
-        if metric not in self.table.columns or not self.table[metric].dtype.is_float():
-            raise ValueError(f"There is no metric {metric!r}; see result.table.columns.")
+        if not metric.endswith(("_loss", "_score")) or metric not in self.table.columns:
+            names = [name for name in self.table.columns if name.endswith(("_loss", "_score"))]
+            raise ValueError(f"There is no metric {metric!r}; choose one of {', '.join(names)}.")
         if rule not in ("minimum", "one_standard_error"):
             raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
-        rows = self.table.filter(pl.col("model") == model)
-        groups = rows.group_by("lambda_", maintain_order=True).agg(
-            pl.col(metric).mean().alias("mean"),
-            (pl.col(metric).std() / pl.len().sqrt()).fill_null(0.0).alias("se"),
-        )
-        strengths, means, errors = (groups[name].to_numpy() for name in ("lambda_", "mean", "se"))
-        sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
+        rows = self.summary().filter(pl.col("model") == model)
+        columns = ("lambda_", metric, f"{metric}_se")
+        strengths, means, errors = (rows[name].cast(pl.Float64).to_numpy() for name in columns)
+        sign = -1.0 if metric.endswith("_score") else 1.0
         costs = np.where(np.isfinite(means), sign * means, np.inf)
         if not np.isfinite(costs).any():
             raise ValueError(
-                f"Every lane of {model} diverged; try a smaller learning rate or other strengths."
+                f"No {metric} of {model} is finite: its lanes diverged, or too few rows were "
+                "held out. Try a smaller learning rate, other strengths or more validation rows."
             )
         index = int(np.argmin(costs))
         if rule == "one_standard_error":
+            if not np.isfinite(errors[index]):
+                raise ValueError("A single seed tells no standard error: use two seeds or more.")
             within = costs <= costs[index] + errors[index]
             index = int(np.argmax(np.where(within, strengths, -1.0)))
-        positive = strengths[strengths > 0]
-        edge = len(positive) > 1 and strengths[index] in (0.0, positive.min(), positive.max())
-        return Choice(
-            model, float(strengths[index]), float(means[index]), float(errors[index]), bool(edge)
-        )
+        chosen = float(strengths[index])
+        ends = {strengths.max()} if 0 in strengths else {strengths.max(), strengths.min()}
+        edge = len(strengths) > 1 and chosen in ends
+        return Choice(model, chosen, float(means[index]), float(errors[index]), edge)

@@ -32,8 +32,9 @@ def holdout_training(model: Model, n_validation: int) -> TrainingFunction:
 
     Losses are those of the objective: half the mean squared error of the response divided
     by its standard deviation in the training rows, or the cross-entropy in nats. Scores
-    are R^2 or accuracy. The function is the same object for equal arguments, so that its
-    compiled program is found again.
+    are accuracy or R^2, which is NaN where the response of those rows is constant. The
+    function is the same object for equal arguments, so that its compiled program is found
+    again.
     """
 
     def train(
@@ -69,4 +70,6 @@ def _measure(model: Model, fit: Fit, X: jax.Array, y: jax.Array) -> tuple[Any, A
     if model.task == "classification":
         return softmax_loss(outputs, y), accuracy(outputs, y)
     loss = squared_loss(outputs, y)
-    return loss / fit.params["y_scale"] ** 2, 1 - 2 * loss / jnp.var(y)
+    variance = jnp.var(y)
+    score = jnp.where(variance > 0, 1 - 2 * loss / jnp.where(variance > 0, variance, 1), jnp.nan)
+    return loss / fit.params["y_scale"] ** 2, score

@@ -14,7 +14,8 @@
 
 `decay` is `lr lambda` unless `scaled_by` says otherwise (`regjax.transforms.decoupled`). All
 take `mask` and leave biases and norms alone by default; strengths and learning rates may be
-numbers, traced scalars or schedules.
+numbers, traced scalars or schedules. All work under `optax.inject_hyperparams`, which injects
+numbers: of the proximal ones the learning rate, not the strength inside a penalty object.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def sgdw(
     momentum: Numeric | None = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Return SGD with decoupled decay (Loshchilov and Hutter 2019, algorithm 1, SGDW).
+    """Return SGD with decoupled decay: SGDW of Loshchilov and Hutter (2019), algorithm 1.
+
+    The learning rate multiplies the momentum and not the gradient that enters it, which is
+    the same for a constant rate.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -89,7 +93,12 @@ def adam_l2(
     lambda_: ScalarOrSchedule,
     *,
     mask: Mask | Tree = weights,
-    **adam: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    nesterov: bool = False,
 ) -> optax.GradientTransformation:
     """Return Adam with L2 in the gradient: what torch calls Adam with weight_decay.
 
@@ -102,7 +111,10 @@ def adam_l2(
         >>> print(f"{updates[0]:.3f}")
         -0.100
     """
-    return optax.chain(coupled_l2(lambda_, mask), optax.adam(learning_rate, **adam))
+    return optax.chain(
+        coupled_l2(lambda_, mask),
+        optax.adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
+    )
 
 
 def adamw(
@@ -112,7 +124,12 @@ def adamw(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
-    **adam: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Return Adam with decoupled decay (Loshchilov and Hutter 2019, algorithm 2, AdamW).
 
@@ -127,7 +144,7 @@ def adamw(
         -0.200
     """
     return decoupled_weight_decay(
-        optax.scale_by_adam(**adam),
+        optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
         learning_rate,
         lambda_,
         scaled_by=scaled_by,
@@ -143,7 +160,9 @@ def lionw(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
-    **lion: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.99,
+    mu_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Return Lion with decoupled decay (Chen and others 2023, algorithm 2).
 
@@ -157,7 +176,7 @@ def lionw(
         -0.200
     """
     return decoupled_weight_decay(
-        optax.scale_by_lion(**lion),
+        optax.scale_by_lion(b1, b2, mu_dtype),
         learning_rate,
         lambda_,
         scaled_by=scaled_by,
@@ -197,7 +216,12 @@ def prox_adam(
     penalty: PenaltyOrSchedule,
     *,
     mask: Mask | Tree = weights,
-    **adam: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Return Adam with a proximal step in its own metric: it minimises `loss + penalty`.
 
@@ -212,7 +236,7 @@ def prox_adam(
         >>> print(optax.apply_updates(w, updates) == 0)
         [False  True]
     """
-    direction = adam_direction(**adam)
+    direction = adam_direction(b1, b2, eps, eps_root, mu_dtype=mu_dtype, nesterov=nesterov)
     return proximal(direction, learning_rate, penalty, metric="adaptive", mask=mask)
 
 
@@ -221,7 +245,12 @@ def prox_adamw(
     penalty: PenaltyOrSchedule,
     *,
     mask: Mask | Tree = weights,
-    **adam: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Return Adam with a Euclidean proximal step beside it: it does NOT minimise loss + penalty.
 
@@ -239,7 +268,12 @@ def prox_adamw(
         >>> print(optax.apply_updates(w, updates) == 0)
         [False  True]
     """
-    return proximal(optax.scale_by_adam(**adam), learning_rate, penalty, mask=mask)
+    return proximal(
+        optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
+        learning_rate,
+        penalty,
+        mask=mask,
+    )
 
 
 def _sgd_direction(momentum: Numeric | None, nesterov: bool) -> optax.GradientTransformation:
