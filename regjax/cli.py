@@ -9,7 +9,9 @@ Faults of the input end with one line and exit code 2.
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +43,7 @@ class _UsageError(click.ClickException):
 
 
 def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn faults of the input into one line and exit code 2."""
+    """Turn faults of the input into one line and exit code 2, and Ctrl-C into 130."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -49,6 +51,12 @@ def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except (ValueError, OSError) as error:
             raise _UsageError(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted: of the sweep at work nothing is written.", err=True)
+            sys.stdout.flush()
+            # A thread may still be inside a compiled program, and taking the interpreter down
+            # around it crashes.
+            os._exit(130)
 
     return wrapper
 
@@ -62,13 +70,21 @@ def main() -> None:
 @main.command()
 @click.argument("data", required=False)
 @click.option("--target", help="Column to predict; embedded data sets have their own.")
-@click.option("--out", type=click.Path(path_type=pathlib.Path), help="Folder of the results.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    help="Folder of the results; by default runs/NAME.",
+)
 @click.option(
     "--models",
     help="Comma-separated: ridge, lasso, elastic_net, mlp_l1, mlp_l2, mlp_decay, or the "
     "groups linear, mlp, all.",
 )
-@click.option("--lambdas", help="Strengths: 0.01,0.1,1 or a range 1e-4:1:9 or classic.")
+@click.option(
+    "--lambdas",
+    help="Strengths: 0.01,0.1,1, or 1e-4:1:9 for 9 evenly spaced in the logarithm, or classic "
+    "for 1e-4,1e-3,1e-2,1e-1,1; by default a grid per model, with 0.",
+)
 @click.option("--l1-ratio", default=0.5, show_default=True, help="Elastic net: 1 is the lasso.")
 @click.option("--seeds", default=5, show_default=True, help="Splits and initialisations.")
 @click.option("--validation", default=0.2, show_default=True, help="Share of rows held out.")
@@ -172,9 +188,14 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     type=click.Path(path_type=pathlib.Path),
     help="CSV or Parquet file to write; by default predictions are printed as CSV.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file that --out names.")
 @_one_line
 def predict(
-    run: pathlib.Path, data: pathlib.Path, model: str | None, out: pathlib.Path | None
+    run: pathlib.Path,
+    data: pathlib.Path,
+    model: str | None,
+    out: pathlib.Path | None,
+    overwrite: bool,
 ) -> None:
     """Predict the rows of DATA with the model chosen by the sweep in the folder RUN."""
     import polars as pl
@@ -182,11 +203,17 @@ def predict(
     from regjax.sweeps import load
     from regjax.tables import read_table
 
+    if out is not None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"{str(out)!r} must end in .csv or .parquet.")
+        if out.exists() and (not overwrite or out.resolve() == data.resolve()):
+            raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
     fitted = load(run, model)
     predictions = pl.DataFrame({fitted.encoding.target: fitted.predict(read_table(data))})
     if out is None:
         click.echo(predictions.write_csv(), nl=False)
         return
+    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
         predictions.write_parquet(out)
     else:

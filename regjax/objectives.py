@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from regjax._arrays import Numeric, Tree, float_array, widen
 from regjax.masks import Mask, resolve, weights
@@ -44,13 +45,19 @@ def penalized_loss(
         [1.]
     """
 
+    if not isinstance(penalty, Penalty):
+        raise TypeError(f"Expected a penalty object such as L2(1e-4), got {penalty!r}.")
+
     def objective(params: Tree, *args: Any, **kwargs: Any) -> Any:
         added = mask_penalty(penalty, resolve(mask, params)).value(params)
         out = loss_fn(params, *args, **kwargs)
-        if has_aux:
-            loss, aux = out
-            return loss + added, aux
-        return out + added
+        loss, aux = out if has_aux else (out, None)
+        if isinstance(loss, tuple | list) or jnp.ndim(loss) != 0:
+            raise ValueError(
+                "loss_fn must return a scalar, or with has_aux=True a pair of a scalar and "
+                "anything; take the mean over samples."
+            )
+        return (loss + added, aux) if has_aux else loss + added
 
     return objective
 

@@ -137,6 +137,7 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
         if suffix == ".parquet":
             frame = pl.read_parquet(path)
         else:
+            _check_utf8(path)
             frame = pl.read_csv(
                 path,
                 separator="," if suffix == ".csv" else "\t",
@@ -145,7 +146,15 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
             )
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise TableError(f"{str(path)!r} cannot be read as a table: {reason}") from error
+        raise TableError(
+            f"{str(path)!r} cannot be read as a table: {reason}. Has every row as many fields as "
+            "the header?"
+        ) from error
+    if frame.width == 1 and suffix == ".csv" and any(c in frame.columns[0] for c in ";\t"):
+        raise TableError(
+            f"{str(path)!r} has no commas; it looks separated by semicolons or tabs. Write it with "
+            "commas, or with tabs and the ending .tsv."
+        )
     names = set(frame.columns)
     twice = [
         match[1]
@@ -157,6 +166,18 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
     if frame.height == 0:
         raise TableError(f"{str(path)!r} has a header but no rows.")
     return frame
+
+
+def _check_utf8(path: pathlib.Path) -> None:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{str(path)!r} cannot be read: it is not UTF-8 (byte {error.start} of a block); save "
+            "it as UTF-8."
+        ) from error
 
 
 def encode_table(
@@ -222,18 +243,25 @@ def encode_table(
         y = response.cast(pl.Float64).to_numpy()
     encoding = Encoding(columns, target, task, classes)
     names = encoding.feature_names
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+    taken = [*names, "(intercept)"]
+    if len(set(taken)) < len(taken):
+        twice = sorted({name for name in taken if taken.count(name) > 1})
         raise TableError(f"Several features are named {_quoted(twice)}: rename a column.")
     X = encoding.encode(frame)
     with np.errstate(over="ignore", invalid="ignore"):
-        huge = [
-            name
-            for name, finite in zip(names, np.isfinite(X.std(axis=0)), strict=True)
-            if not finite
-        ]
-    if huge:
-        raise TableError(f"The values of {_quoted(huge)} are too large to square: rescale them.")
+        deviation, spread = X.std(axis=0), np.ptp(X, axis=0)
+    lost = ~np.isfinite(deviation) | ((deviation == 0) & (spread > 0))
+    if lost.any():
+        named = [name for name, flag in zip(names, lost, strict=True) if flag]
+        raise TableError(
+            f"The values of {_quoted(named)} are too large or too small to be squared: rescale "
+            "them."
+        )
+    notes += [
+        f"Column {name!r} counts the rows; if it is an identifier, drop it (--drop NAME)."
+        for name in features
+        if _counts_rows(frame[name])
+    ]
     constant = [
         name
         for name, flat in zip(encoding.feature_names, np.ptp(X, axis=0) == 0, strict=True)
@@ -343,6 +371,12 @@ def _refuse_missing(frame: pl.DataFrame) -> None:
         )
     if infinite:
         raise TableError(f"Infinite values in column(s) {_quoted(infinite)}: remove those rows.")
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    if not column.dtype.is_integer() or column.n_unique() < len(column):
+        return False
+    return int(column.max()) - int(column.min()) == len(column) - 1  # type: ignore[arg-type]
 
 
 def _levels(column: pl.Series) -> tuple[str, ...] | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -140,6 +141,49 @@ def test_a_second_run_needs_overwrite(houses, monkeypatch):
     assert (houses / "run" / "results.csv").read_bytes() == kept
     assert run(*quick, "--overwrite").exit_code == 0
     assert (houses / "run" / "results.csv").read_bytes() == kept
+
+
+def test_predictions_replace_no_file_by_accident(houses, monkeypatch):
+    monkeypatch.chdir(houses)
+    run("sweep", "houses.csv", *SWEEP, "--models", "ridge", "--no-figures", "--out", "run")
+    before = (houses / "houses.csv").read_bytes()
+    for more in ((), ("--overwrite",)):
+        done = run("predict", "run", "houses.csv", "--out", "houses.csv", *more)
+        assert done.exit_code == 2
+        assert "exists already" in done.output
+    assert (houses / "houses.csv").read_bytes() == before
+    assert run("predict", "run", "houses.csv", "--out", "new/p.csv").exit_code == 0
+    assert run("predict", "run", "houses.csv", "--out", "new/p.csv").exit_code == 2
+    assert run("predict", "run", "houses.csv", "--out", "new/p.csv", "--overwrite").exit_code == 0
+    assert "must end in" in run("predict", "run", "houses.csv", "--out", "p.txt").output
+
+
+@pytest.mark.parametrize("grid", ["0", "0.1", "0,0.1"])
+def test_grids_of_one_strength_or_none_above_zero(houses, monkeypatch, grid):
+    monkeypatch.chdir(houses)
+    arguments = ("--target", "price", "--drop", "note", "--seeds", "1", "--lambdas", grid)
+    assert run("sweep", "houses.csv", *arguments, "--out", "run").exit_code == 0
+    figures = {path.stem for path in (houses / "run" / "figures").iterdir()}
+    assert ("loss_over_lambda" in figures) == (grid != "0")
+
+
+def test_an_interrupt_ends_with_one_line_and_writes_nothing(houses):
+    code = "from regjax.cli import main; main()"
+    arguments = ("sweep", "digits", "--epochs", "3000", "--out", "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=houses,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "digits" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("Interrupted")
+    assert "Traceback" not in errors
+    assert not (houses / "run").exists()
 
 
 def test_predict_names_wrong_columns(houses, monkeypatch):

@@ -228,3 +228,13 @@ def test_activation_l1_makes_the_code_of_an_autoencoder_sparse():
     assert sparse > dense + 0.15
     # Sparse, and not because the code was given up.
     assert errors[1] < 0.2 * energy[1]
+
+
+def test_a_loss_that_is_no_scalar_is_refused():
+    w = jnp.ones(3)
+    with pytest.raises(ValueError, match="scalar"):
+        penalized_loss(lambda p: p, L1(0.1))(w)
+    with pytest.raises(ValueError, match="has_aux"):
+        penalized_loss(lambda p: (p.sum(), p), L1(0.1))(w)
+    with pytest.raises(TypeError, match="penalty object"):
+        penalized_loss(lambda p: p.sum(), 0.1)

@@ -93,6 +93,12 @@ def test_task_can_be_overridden_and_the_guess_is_told():
     assert encode_table(frame, "y", task="regression").notes == ()
 
 
+def test_a_column_that_counts_the_rows_is_told():
+    notes = encode_table(_with(id=[3, 1, 2, 6, 5, 4]), "price").notes
+    assert any("'id' counts the rows" in note for note in notes)
+    assert encode_table(_with(id=[3, 1, 2, 7, 5, 4]), "price").notes == ()
+
+
 def test_constant_column_is_kept_and_told():
     table = encode_table(FRAME.with_columns(pl.lit(3.0).alias("flat")), "price")
     assert any("'flat'" in note and "coefficient 0" in note for note in table.notes)
@@ -103,6 +109,15 @@ def _with(**columns):
 
 
 REFUSALS = {
+    "target dropped": (FRAME, {"drop": ["price"]}, "cannot be dropped"),
+    "two features of one name": (
+        FRAME.with_columns(pl.Series("heating=gas", range(6))),
+        {},
+        "Several features are named 'heating=gas'",
+    ),
+    "a reserved name": (FRAME.rename({"area": "(intercept)"}), {}, "'.intercept.'"),
+    "squares overflow": (FRAME.with_columns(pl.col("area") * 1e200), {}, "'area' are too large"),
+    "squares vanish": (FRAME.with_columns(pl.col("area") * 1e-200), {}, "or too small"),
     "unknown target": (FRAME, {"target": "cost"}, "no column 'cost'.*'price'"),
     "unknown drop": (FRAME, {"drop": ["cost"]}, "no column 'cost'"),
     "only the target": (FRAME.select("price"), {}, "only column"),
@@ -165,6 +180,8 @@ FILES = {
     "ragged.csv": (b"a,b\n1,2\n1,2,3\n", "cannot be read"),
     "twice.csv": (b"a,a,b\n1,2,3\n", "several columns named 'a'"),
     "latin.csv": ("a,b\ncafé,1\n".encode("latin-1"), "cannot be read"),
+    "semicolons.csv": (b"a;b\n1;2\n", "separated by semicolons"),
+    "latin_header.csv": ("größe,b\n1,2\n".encode("latin-1"), "not UTF-8"),
     "picture.png": (b"\x89PNG", "no known ending"),
     "torn.parquet": (b"PAR1 torn", "cannot be read"),
 }

@@ -105,7 +105,7 @@ class ElasticNet(Penalty):
     """
 
     lambda_: Tree
-    l1_ratio: Tree
+    l1_ratio: Tree = 0.5
 
     def value(self, w: Tree) -> jax.Array:
         return elastic_net_penalty(w, self.lambda_, self.l1_ratio)

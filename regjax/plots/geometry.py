@@ -57,7 +57,7 @@ def geometry(
     ridge = RidgeRegression(lambda_, "auto").fit(X, y).get_weights()
 
     figure, axes = panels(2, width=4.6, height=4.4, sharey=True)
-    reach = 1.25 * max(np.abs(least_squares).max(), np.abs(lasso).sum(), np.linalg.norm(ridge))
+    reach = 1.5 * max(np.abs(least_squares).max(), np.abs(lasso).sum(), np.linalg.norm(ridge))
     line = np.linspace(-reach, reach, 201)
     w1, w2 = np.meshgrid(line, line)
     excess = _quadratic(w1 - least_squares[0], w2 - least_squares[1], gram)

@@ -69,7 +69,7 @@ def loss_over_lambda(result: SweepResult) -> Figure:
             elif chosen == 0:
                 title += f"\n{label}: no penalty"
         _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
-        axis.set_xscale("log")
+        _log_strengths(axis, x)
         axis.set_title(title)
         axis.set_xlabel(_LAMBDA)
     losses = result.summary()["validation_loss"].to_numpy()
@@ -113,7 +113,7 @@ def weight_distributions(result: SweepResult) -> Figure:
             axis.plot(x[weights == 0], weights[weights == 0], "o", mfc="w", color=color, ms=3.5)
             axis.axhline(0, color="0.6", lw=0.8)
             if len(features) == size <= 12:
-                axis.set_xticks(x, features, rotation=60, ha="right", fontsize=8)
+                axis.set_xticks(x, list(map(_short, features)), rotation=60, ha="right", fontsize=8)
             else:
                 axis.set_xlabel("weight number")
         else:
@@ -174,17 +174,20 @@ def coefficient_paths(result: SweepResult) -> Figure:
                 ls=_DASHES[place // len(_CYCLE) % len(_DASHES)],
                 lw=1.5 if named else 0.7,
                 zorder=2 if named else 1,
-                label=features[j] if named else None,
+                label=_short(features[j]) if named else None,
             )
         _mark_chosen(axis, result, name)
         axis.axhline(0, color="0.4", lw=0.8)
-        axis.set_xscale("log")
+        _log_strengths(axis, strengths[order])
         axis.set_xlabel(_LAMBDA)
         axis.set_title(result.entries[name].label)
     largest = max(1.15 * max(near), 1e-3)
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(max(low, -largest), min(high, largest))
-    axes[0].set_ylabel("coefficient (standardised features)")
+    label = "coefficient (standardised features)"
+    if result.data.encoding.task == "classification":
+        label += f"\nof the class {_short(result.data.encoding.classes[-1])}"
+    axes[0].set_ylabel(label)
     _legend_below(figure, axes[0])
     return figure
 
@@ -219,11 +222,13 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
         if name in linear:
             condition = rows["condition_number"][positive][order]
             axes[1].plot(x, np.where(np.isfinite(condition), condition, np.nan), **style)
-    axes[0].set(xscale="log", xlabel=_LAMBDA, ylabel="exact zeros (% of weights)", ylim=(-3, 103))
+    strengths = np.concatenate([entry.lambdas for entry in result.entries.values()])
+    for axis in axes:
+        _log_strengths(axis, strengths[strengths > 0])
+    axes[0].set(xlabel=_LAMBDA, ylabel="exact zeros (% of weights)", ylim=(-3, 103))
     axes[0].legend(fontsize=8)
     if linear:
         axes[1].set(
-            xscale="log",
             yscale="log",
             xlabel=_LAMBDA,
             ylabel="condition number of $X^TX/n + \\lambda_2 I$",
@@ -275,11 +280,13 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = [loss_over_lambda, sparsity_and_condition]
+    drawings = []
+    if all(max(entry.lambdas) > 0 for entry in result.entries.values()):
+        drawings += [loss_over_lambda, sparsity_and_condition]
+        if any(entry.is_linear for entry in result.entries.values()):
+            drawings.append(coefficient_paths)
     if _distribution_lanes(result):
         drawings.append(weight_distributions)
-    if any(entry.is_linear for entry in result.entries.values()):
-        drawings.append(coefficient_paths)
     varying = int(np.sum(np.ptp(result.data.X, axis=0) > 0))
     if result.data.encoding.task == "regression" and varying >= 2:
         drawings.append(result_geometry)
@@ -299,7 +306,8 @@ def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
 
 def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
     edges = np.sqrt(x[1:] * x[:-1])
-    left, right = np.r_[x[0], edges], np.r_[edges, x[-1]]
+    first, last = (x[0], x[-1]) if x.size > 1 else (x[0] / 2, 2 * x[0])
+    left, right = np.r_[first, edges], np.r_[edges, last]
     for verdict, color in (("overfitting", RED), ("underfitting", PURPLE)):
         for start, stop in _runs(verdicts == verdict):
             low, high = left[start], right[stop - 1]
@@ -316,6 +324,18 @@ def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
                 fontsize=8,
                 color=color,
             )
+
+
+def _log_strengths(axis: Axes, x: np.ndarray) -> None:
+    """Set a logarithmic axis over positive strengths, with room around a single one."""
+    axis.set_xlim(x.min() / 1.5, 1.5 * x.max())
+    axis.set_xscale("log")
+
+
+def _short(name: str, most: int = 24) -> str:
+    """Return a label that fits a figure and is not taken for mathematics."""
+    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    return name.replace("$", r"\$")
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -352,7 +372,7 @@ def _distribution_lanes(result: SweepResult) -> list[tuple[str, np.ndarray]]:
         tree = _lane(result.lane_params[name], lane)
         arrays = result.entries[name].model.penalized_weights(tree)
         weights = np.concatenate([np.asarray(array).ravel() for array in arrays])
-        label = title if strength == 0 else f"{title}, $\\lambda$ = {strength:.3g}"
+        label = title if title == "no penalty" else f"{title}, $\\lambda$ = {strength:.3g}"
         lanes.append((label, weights))
     return lanes
 

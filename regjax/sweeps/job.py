@@ -75,6 +75,11 @@ def load_table(
         source = {"name": data}
     elif isinstance(data, pl.DataFrame):
         frame = data
+    elif not isinstance(data, str | pathlib.Path):
+        raise TypeError(
+            "data must be the name of an embedded data set, the path of a CSV or Parquet file, a "
+            f"polars data frame or a pair of arrays (X, y), got {type(data).__name__}."
+        )
     else:
         frame = read_table(data)
         content = hashlib.sha256(pathlib.Path(data).read_bytes()).hexdigest()
@@ -92,8 +97,8 @@ def sweep(
     data: Data | Table,
     target: str | None = None,
     *,
-    models: Sequence[str] | None = None,
-    lambdas: Sequence[float] | None = None,
+    models: str | Sequence[str] | None = None,
+    lambdas: float | Sequence[float] | None = None,
     l1_ratio: float = 0.5,
     seeds: int | Sequence[int] = 5,
     validation_fraction: float = 0.2,
@@ -141,7 +146,7 @@ def sweep(
     """
     check_strength(l1_ratio, "l1_ratio", largest=1.0)
     mlp.check()
-    grid = None if lambdas is None else check_grid(lambdas)
+    grid = None if lambdas is None else check_grid(np.atleast_1d(lambdas).tolist())
     seed_list = _seeds(seeds)
     if not 0 < validation_fraction < 1:
         raise ValueError(f"validation_fraction must lie in (0, 1), got {validation_fraction:g}.")
@@ -149,6 +154,7 @@ def sweep(
         raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
     if rule == "one_standard_error" and len(seed_list) < 2:
         raise ValueError("A single seed tells no standard error: use two seeds or more.")
+    models = models.split(",") if isinstance(models, str) else models
     named = None if models is None else model_names(models)
     if not isinstance(data, Table):
         table = load_table(data, target, task=task, drop=drop)

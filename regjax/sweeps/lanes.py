@@ -45,7 +45,7 @@ class LaneRun(NamedTuple):
 def run_lanes(
     train: TrainingFunction,
     hyperparameters: Mapping[str, Sequence[float] | np.ndarray],
-    seeds: Sequence[int],
+    seeds: int | Sequence[int],
     *shared: Tree,
     dtype: str = "float32",
     workers: int | None = None,
@@ -57,7 +57,7 @@ def run_lanes(
         train: pure function of `(hyperparameters, key, *shared)`. As with `jax.jit`, the
             same function object is traced once per set of shapes.
         hyperparameters: arrays of one length by name; entry i of each makes up lane i.
-        seeds: one run of all lanes for each.
+        seeds: how many, or which; one run of all lanes for each.
         shared: unbatched arguments, NumPy or JAX arrays.
         dtype: precision of the hyperparameters, and of 64-bit mode for the program.
         workers: threads; by default one per core on a CPU and one on other devices.
@@ -74,6 +74,7 @@ def run_lanes(
         [[2. 4. 6.]
          [2. 4. 6.]]
     """
+    seeds = range(seeds) if isinstance(seeds, int) else seeds
     lanes = {name: np.asarray(values, dtype) for name, values in hyperparameters.items()}
     shapes = {name: values.shape for name, values in lanes.items()}
     if not lanes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import platform
 import shutil
@@ -51,8 +50,12 @@ def check_folder(out: str | pathlib.Path, *, overwrite: bool = False) -> pathlib
     if out.exists() and not out.is_dir():
         raise ValueError(f"{shown!r} is a file; name a folder for the results.")
     ancestor = next(folder for folder in out.parents if folder.exists())
-    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK):
-        raise ValueError(f"{shown!r} cannot be written: no permission in {str(ancestor)!r}.")
+    try:
+        pathlib.Path(tempfile.mkdtemp(dir=ancestor)).rmdir()
+    except OSError as error:
+        raise ValueError(
+            f"{shown!r} cannot be written: no folder can be made in {str(ancestor)!r}."
+        ) from error
     held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if held:
         if not _is_run(out) or held - _FILES:
