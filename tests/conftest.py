@@ -11,8 +11,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Compiling dominates the suite; programs are kept between runs and between workers.
-jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+# Compiling dominates the suite; programs are kept between runs. Every worker has a folder of its
+# own, so that none reads what another is writing.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax" / WORKER))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
