@@ -35,6 +35,7 @@ except ModuleNotFoundError as error:
 
 _console = Console()
 _MOST_ROWS = 13
+_FIT = {"overfitting": "over", "good": "", "underfitting": "under"}
 _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 
 
@@ -145,7 +146,6 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
 def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     from regjax import sweeps
 
-    models = options["models"] and [part.strip() for part in options["models"].split(",")]
     lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
     encoding = table.encoding
     n_samples, n_features = table.X.shape
@@ -163,7 +163,7 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
 
         return sweeps.sweep(
             table,
-            models=models or None,
+            models=options["models"],
             lambdas=lambdas,
             l1_ratio=options["l1_ratio"],
             seeds=options["seeds"],
@@ -255,15 +255,13 @@ def _print_strengths(result: Any) -> None:
                 _number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
-                {"overfitting": "over", "underfitting": "under"}.get(verdict, verdict)
-                if verdict != "good"
-                else "",
+                _FIT.get(verdict, verdict),
                 style="bold green" if row["lambda_"] == best else None,
             )
         grid.add_section()
     _console.print(grid)
     if left_out:
-        _say(f"{left_out} more strengths are in results.csv.")
+        _say(f"{left_out} more strengths are in summary.csv.")
 
 
 def _print_choices(results: dict[str, Any]) -> None:

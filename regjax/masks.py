@@ -19,6 +19,7 @@ come out right.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import fnmatch
 import math
@@ -32,16 +33,16 @@ from regjax._arrays import Tree
 from regjax._names import Leaf, is_embedding, is_output_head, is_weight, tree_leaves
 
 
-class Mask:
+class Mask(abc.ABC):
     """A rule that says which leaves are penalised. See the module's text for how they combine."""
 
+    @abc.abstractmethod
     def selects(self, leaves: list[Leaf]) -> list[bool]:
         """Return one boolean per leaf.
 
         Raises:
             ValueError: if the rule names something that no leaf has.
         """
-        raise NotImplementedError
 
     def resolve(self, params: Tree) -> Tree:
         """Return a tree like `params` of booleans, True where a leaf is penalised.

@@ -77,13 +77,13 @@ class _DescentRegression(abc.ABC):
         dtype = X.dtype
         (X, X_mean), (y, y_mean) = centred(X), centred(y)
         ridge, lambda_, l1_ratio = self._split()
-        auto = self.learning_rate == "auto"
+        rate = None if isinstance(self.learning_rate, str) else self.learning_rate
         with jax.enable_x64(True):
-            if not auto:
+            if rate is not None:
                 largest = float(_largest_step(X, y, ridge))
-                if self.learning_rate >= 2 * largest:  # type: ignore[operator]
+                if rate >= 2 * largest:
                     raise ValueError(
-                        f"learning_rate={self.learning_rate:g} diverges on this data, as every "
+                        f"learning_rate={rate:g} diverges on this data, as every "
                         f"value from {2 * largest:.6g} on does. The largest safe value is "
                         f"{largest:.6g}; use that, standardise the features, or "
                         "learning_rate='auto'."
@@ -94,9 +94,8 @@ class _DescentRegression(abc.ABC):
                 ridge,
                 lambda_,
                 l1_ratio,
-                1.0 if auto else self.learning_rate,
+                rate,
                 n_iterations=self.n_iterations,
-                auto=auto,
             )
             weights = np.asarray(weights)
             if not np.isfinite(weights).all():
@@ -112,7 +111,7 @@ class _DescentRegression(abc.ABC):
             warnings.warn(
                 f"After {self.n_iterations} iterations the fit is {self.kkt_residual:.1e} away "
                 "from its optimum (kkt_residual); raise n_iterations"
-                + ("." if auto else " or use learning_rate='auto'."),
+                + ("." if rate is None else " or use learning_rate='auto'."),
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -234,17 +233,16 @@ def _largest_step(X: jax.Array, y: jax.Array, ridge: float) -> jax.Array:
     return least_squares(X, y).largest_step(ridge)
 
 
-@functools.partial(jax.jit, static_argnames=("n_iterations", "auto"))
+@functools.partial(jax.jit, static_argnames="n_iterations")
 def _descend(
     X: jax.Array,
     y: jax.Array,
     ridge: float,
     lambda_: float,
     l1_ratio: float,
-    learning_rate: float,
+    learning_rate: float | None,
     *,
     n_iterations: int,
-    auto: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     loss = least_squares(X, y)
     smooth = loss.smooth(ridge)
@@ -254,9 +252,9 @@ def _descend(
         smooth,
         penalty,
         jnp.zeros_like(loss.cross),
-        step_size=safe if auto else jnp.full_like(safe, learning_rate),
+        step_size=safe if learning_rate is None else learning_rate,
         max_steps=n_iterations,
-        accelerate=auto,
+        accelerate=learning_rate is None,
         record=True,
     )
     w = solution.value

@@ -23,9 +23,6 @@ Task = Literal["regression", "classification"]
 _MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
 _MOST_LEVELS = 1000
 
-DATASETS = ("diabetes", "diabetes_quadratic", "digits")
-"""Names that `load_dataset` knows."""
-
 
 class TableError(ValueError):
     """A table that cannot be used as it is; the message says what to change."""
@@ -262,11 +259,7 @@ def encode_table(
         for name in features
         if _counts_rows(frame[name])
     ]
-    constant = [
-        name
-        for name, flat in zip(encoding.feature_names, np.ptp(X, axis=0) == 0, strict=True)
-        if flat
-    ]
+    constant = [name for name, width in zip(names, spread, strict=True) if width == 0]
     if constant:
         notes.append(f"Constant column(s) {_quoted(constant)} get the coefficient 0.")
     dtype = np.int32 if task == "classification" else np.float64
@@ -292,53 +285,6 @@ def table_from_arrays(X: np.ndarray, y: np.ndarray, *, task: Task | None = None)
         raise TableError(f"y must have shape ({len(X)},) like the rows of X, got {y.shape}.")
     frame = pl.DataFrame({f"x{i}": column for i, column in enumerate(X.T)})
     return encode_table(frame.with_columns(pl.Series("y", y)), "y", task=task)
-
-
-def load_dataset(name: str) -> tuple[pl.DataFrame, str]:
-    """Return an embedded data set with the name of its target.
-
-    They come with scikit-learn:
-
-    - `diabetes`: 442 patients, 10 features in their measured units;
-    - `diabetes_quadratic`: the same with squares and products of the standardised features,
-      64 in all, as in Efron, Hastie, Johnstone and Tibshirani (2004), "Least angle
-      regression", section 1;
-    - `digits`: 1,797 images of 8x8 pixel intensities from 0 to 16.
-
-    Example:
-        >>> frame, target = load_dataset("diabetes")
-        >>> frame.shape, target
-        ((442, 11), 'progression')
-    """
-    from sklearn import datasets
-
-    if name in ("diabetes", "diabetes_quadratic"):
-        bunch = datasets.load_diabetes(scaled=False)
-        columns = dict(zip(bunch.feature_names, bunch.data.T, strict=True))
-        if name == "diabetes_quadratic":
-            columns = _with_products(columns)
-        target = "progression"
-    elif name == "digits":
-        bunch = datasets.load_digits()
-        names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
-        columns = dict(zip(names, bunch.data.T, strict=True))
-        target = "digit"
-    else:
-        raise TableError(f"There is no data set {name!r}; embedded are {_quoted(DATASETS)}.")
-    return pl.DataFrame({**columns, target: bunch.target}), target
-
-
-def _with_products(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    scaled = {name: (x - x.mean()) / x.std() for name, x in columns.items()}
-    names = list(columns)
-    products = dict(columns)
-    for i, first in enumerate(names):
-        for second in names[i:]:
-            if first != second:
-                products[f"{first}*{second}"] = scaled[first] * scaled[second]
-            elif len(np.unique(columns[first])) > 2:
-                products[f"{first}^2"] = scaled[first] ** 2
-    return products
 
 
 def _quoted(names: Sequence[str], most: int = 12) -> str:
@@ -376,7 +322,8 @@ def _refuse_missing(frame: pl.DataFrame) -> None:
 def _counts_rows(column: pl.Series) -> bool:
     if not column.dtype.is_integer() or column.n_unique() < len(column):
         return False
-    return int(column.max()) - int(column.min()) == len(column) - 1  # type: ignore[arg-type]
+    values = column.to_numpy()
+    return int(values.max()) - int(values.min()) == len(values) - 1
 
 
 def _levels(column: pl.Series) -> tuple[str, ...] | None:

@@ -279,5 +279,5 @@ def test_verdicts_need_a_finite_loss(losses):
     ],
 )
 def test_verdicts_need_lists_of_one_length(lambdas, losses, errors):
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError, match="one length|No validation loss"):
         fit_verdicts(lambdas, losses, errors)

@@ -24,6 +24,7 @@ ROWS = [
     ["transforms", "solvers"],
     ["regression"],
     ["tables"],
+    ["datasets"],
     ["sweeps"],
     ["plots", "sklearn"],
     ["cli"],

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regjax.datasets import load_dataset
 from regjax.tables import (
     Encoding,
     TableError,
     encode_table,
-    load_dataset,
     read_table,
     table_from_arrays,
 )

@@ -35,7 +35,7 @@ def _count_nonzero(x: jax.Array) -> jax.Array:
 
 
 @_count_nonzero.defjvp
-def _count_nonzero_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+def _count_nonzero_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     raise TypeError(_NO_GRADIENT)
 
 

@@ -114,7 +114,7 @@ class FittedModel:
             "name": self.name,
             "lambda_": self.lambda_,
             "kind": kind,
-            "model": dataclasses.asdict(self.model),  # type: ignore[call-overload]
+            "model": dataclasses.asdict(self.model),
             "encoding": self.encoding.to_json(),
         }
         safetensors.numpy.save_file(arrays, path, {"regjax": json.dumps(description)})
@@ -154,7 +154,7 @@ class FittedModel:
 def _read(path: str | pathlib.Path) -> FittedModel:
     with safetensors.safe_open(str(path), framework="numpy") as file:
         description = json.loads(file.metadata()["regjax"])
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    stored = safetensors.numpy.load_file(path)
     if description["format"] != _FORMAT:
         raise ValueError(f"it has the format {description['format']!r} and not {_FORMAT!r}")
     encoding = Encoding.from_json(description["encoding"])

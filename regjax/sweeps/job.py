@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from regjax._arrays import check_strength
+from regjax.datasets import DATASETS, load_dataset
 from regjax.solvers import STATUS_TEXT
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
 from regjax.sweeps.fitted import FittedModel
@@ -21,15 +22,7 @@ from regjax.sweeps.lanes import LaneRun, run_lanes
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
 from regjax.sweeps.training import Outcome, full_training, holdout_training
-from regjax.tables import (
-    DATASETS,
-    Table,
-    Task,
-    encode_table,
-    load_dataset,
-    read_table,
-    table_from_arrays,
-)
+from regjax.tables import Table, Task, encode_table, read_table, table_from_arrays
 
 Data = str | pathlib.Path | pl.DataFrame | tuple[np.ndarray, np.ndarray]
 
@@ -105,7 +98,7 @@ def sweep(
     rule: Rule = "minimum",
     task: Task | None = None,
     drop: Sequence[str] = (),
-    mlp: MLPOptions = MLPOptions(),  # noqa: B008
+    mlp: MLPOptions | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SweepResult:
     """Sweep the strengths of several models, several seeds each, and refit the chosen ones.
@@ -127,7 +120,7 @@ def sweep(
         rule: how the strength of the refit is chosen.
         task: overrides the guess from the target's type.
         drop: columns to leave out.
-        mlp: how perceptrons are trained.
+        mlp: how perceptrons are trained; by default `MLPOptions()`.
         progress: called as `progress(model, lanes done, lanes in all)`.
 
     Raises:
@@ -145,6 +138,7 @@ def sweep(
         'underfitting'
     """
     check_strength(l1_ratio, "l1_ratio", largest=1.0)
+    mlp = mlp or MLPOptions()
     mlp.check()
     grid = None if lambdas is None else check_grid(np.atleast_1d(lambdas).tolist())
     seed_list = _seeds(seeds)
@@ -154,7 +148,8 @@ def sweep(
         raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
     if rule == "one_standard_error" and len(seed_list) < 2:
         raise ValueError("A single seed tells no standard error: use two seeds or more.")
-    models = models.split(",") if isinstance(models, str) else models
+    if isinstance(models, str):
+        models = [part.strip() for part in models.split(",")]
     named = None if models is None else model_names(models)
     if not isinstance(data, Table):
         table = load_table(data, target, task=task, drop=drop)
@@ -240,8 +235,9 @@ class _Progress:
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
     if isinstance(seeds, bool):
         raise ValueError("seeds must be a number of seeds or a list of them, got a truth value.")
-    number = isinstance(seeds, int | np.integer)
-    chosen = list(range(seeds)) if number else [int(seed) for seed in seeds]  # type: ignore
+    if isinstance(seeds, int | np.integer):
+        seeds = range(int(seeds))
+    chosen = [int(seed) for seed in seeds]
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(f"seeds must be at least one, non-negative and distinct, got {seeds!r}.")
     return chosen

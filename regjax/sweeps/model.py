@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +81,9 @@ class Fit(NamedTuple):
 
 
 class Model(Protocol):
-    """A frozen, hashable description of a model; it holds no arrays."""
+    """A frozen dataclass that describes a model; it hashes and holds no arrays."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __hash__(self) -> int: ...
 

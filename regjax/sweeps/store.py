@@ -112,7 +112,12 @@ def save_run(
             draw(result, fresh / "figures")
         if out.exists():
             out.rename(old)
-        fresh.rename(out)
+        try:
+            fresh.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return out

@@ -28,7 +28,7 @@ from regjax.transforms._step import (
 class CoupledState(NamedTuple):
     """Steps taken so far, an int32 scalar."""
 
-    count: jax.Array  # type: ignore[assignment]
+    step: jax.Array
 
 
 def coupled_l2(
@@ -87,10 +87,10 @@ def _coupled(
         updates: Tree, state: CoupledState, params: Tree | None = None
     ) -> tuple[Tree, CoupledState]:
         params = require_params(params)
-        penalty = masked_at(kind(at_step(lambda_, state.count)), mask, params, state.count)
+        penalty = masked_at(kind(at_step(lambda_, state.step)), mask, params, state.step)
         updates = jax.tree.map(
             lambda g, p: (g + p).astype(g.dtype), updates, penalty.gradient(params)
         )
-        return updates, CoupledState(optax.safe_increment(state.count))
+        return updates, CoupledState(optax.safe_increment(state.step))
 
     return optax.GradientTransformation(init, update)

@@ -40,7 +40,7 @@ ScaledBy = Literal["learning_rate", "schedule", "squared_learning_rate"]
 class DecoupledState(NamedTuple):
     """Steps taken so far, and the state of the wrapped direction."""
 
-    count: jax.Array  # type: ignore[assignment]
+    step: jax.Array
     direction: Any
 
 
@@ -105,8 +105,8 @@ def decoupled_weight_decay(
         updates: Tree, state: DecoupledState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, DecoupledState]:
         params = require_params(params)
-        rate = at_step(learning_rate, state.count)
-        decay = at_step(lambda_, state.count)
+        rate = at_step(learning_rate, state.step)
+        decay = at_step(lambda_, state.step)
         if scaled_by == "schedule":
             decay = decay / peak
         elif scaled_by == "squared_learning_rate":
@@ -118,7 +118,7 @@ def decoupled_weight_decay(
             return step.astype(d.dtype)
 
         updates = jax.tree.map(combine, steps, params, resolve(mask, params))
-        return updates, DecoupledState(optax.safe_increment(state.count), inner)
+        return updates, DecoupledState(optax.safe_increment(state.step), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

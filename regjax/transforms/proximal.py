@@ -92,7 +92,7 @@ def adam_direction(
 class ProximalState(NamedTuple):
     """Steps taken so far, and the state of the wrapped direction."""
 
-    count: jax.Array  # type: ignore[assignment]
+    step: jax.Array
     direction: Any
 
 
@@ -155,16 +155,16 @@ def proximal(
         updates: Tree, state: ProximalState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, ProximalState]:
         params = require_params(params)
-        rate = at_step(learning_rate, state.count)
+        rate = at_step(learning_rate, state.step)
         steps, inner = direction.update(updates, state.direction, params, **extra_args)
         if metric == "adaptive":
             step_size = jax.tree.map(lambda m: rate / m, _adaptive_state(inner).metric())
         else:
             step_size = rate
         moved = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, steps)
-        current = masked_at(penalty, mask, params, state.count)
+        current = masked_at(penalty, mask, params, state.step)
         updates = jax.tree.map(jnp.subtract, current.prox(moved, step_size), params)
-        return updates, ProximalState(optax.safe_increment(state.count), inner)
+        return updates, ProximalState(optax.safe_increment(state.step), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
