@@ -193,14 +193,19 @@ def fit_verdicts(
     """
     strengths = np.asarray(lambdas, dtype=np.float64)
     losses = np.asarray(validation_loss, dtype=np.float64)
-    if strengths.shape != losses.shape or losses.ndim != 1:
+    spread = np.nan_to_num(np.asarray(standard_error, dtype=np.float64))
+    if (
+        losses.ndim != 1
+        or strengths.shape != losses.shape
+        or spread.shape not in ((), losses.shape)
+    ):
         raise ValueError(
-            f"lambdas and validation_loss must be lists of one length, got shapes "
-            f"{strengths.shape} and {losses.shape}."
+            "lambdas, validation_loss and standard_error must be lists of one length, got shapes "
+            f"{strengths.shape}, {losses.shape} and {spread.shape}."
         )
     if not np.any(np.isfinite(losses)):
-        raise ValueError("No validation loss is finite: every fit diverged.")
-    errors = np.broadcast_to(np.nan_to_num(np.asarray(standard_error, np.float64)), losses.shape)
+        raise ValueError("No validation loss is finite: there is none, or every fit diverged.")
+    errors = np.broadcast_to(spread, losses.shape)
     best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.inf)))
     verdicts: list[Verdict] = []
     for strength, loss in zip(strengths, losses, strict=True):
