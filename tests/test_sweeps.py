@@ -1,6 +1,7 @@
 """The main job from Python: choices, verdicts, units, saved models, refusals."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -313,6 +314,23 @@ def test_a_failure_while_writing_leaves_the_old_run_and_nothing_else(result, tmp
     with pytest.raises(OSError, match="no space left"):
         sweeps.save_run(result, out, overwrite=True, draw=broken)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_that_cannot_be_moved_in_leaves_the_old_one(result, tmp_path, monkeypatch):
+    out = sweeps.save_run(result, tmp_path / "run")
+    kept = (out / "manifest.json").read_bytes()
+    rename = pathlib.Path.rename
+
+    def stubborn(self, target):
+        if self.name == "new":
+            raise OSError("busy")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", stubborn)
+    with pytest.raises(OSError, match="busy"):
+        sweeps.save_run(result, out, overwrite=True)
+    assert (out / "manifest.json").read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
