@@ -14,8 +14,6 @@ from regjax.plots._style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, pa
 from regjax.plots.geometry import entry_strength, geometry
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from regjax.sweeps import SweepResult
 
 _CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
@@ -44,12 +42,11 @@ def loss_over_lambda(result: SweepResult) -> Figure:
         x = rows["lambda_"][positive]
         if x.size == 0:
             raise ValueError(f"The sweep of {name} has no strength above 0 to draw.")
-        order = np.argsort(x)
         for part, color, dash in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
-            mean = rows[f"{part}_loss"][positive][order]
-            error = rows[f"{part}_loss_se"][positive][order]
-            axis.plot(x[order], mean, dash, color=color, marker="o", ms=3, label=part)
-            axis.fill_between(x[order], mean - error, mean + error, color=color, alpha=0.2, lw=0)
+            mean = rows[f"{part}_loss"][positive]
+            error = rows[f"{part}_loss_se"][positive]
+            axis.plot(x, mean, dash, color=color, marker="o", ms=3, label=part)
+            axis.fill_between(x, mean - error, mean + error, color=color, alpha=0.2, lw=0)
         if not positive.all():
             axis.axhline(
                 rows["validation_loss"][~positive][0],
@@ -68,7 +65,7 @@ def loss_over_lambda(result: SweepResult) -> Figure:
                 axis.axvline(chosen, color=GREEN, ls=dash, lw=1.2, label=label)
             elif chosen == 0:
                 title += f"\n{label}: no penalty"
-        _shade_verdicts(axis, x[order], np.array(result.verdicts(name))[positive][order])
+        _shade_verdicts(axis, x, rows["verdict"][positive])
         _log_strengths(axis, x)
         axis.set_title(title)
         axis.set_xlabel(_LAMBDA)
@@ -216,11 +213,10 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
         }
         rows = _rows(result, name)
         positive = rows["lambda_"] > 0
-        order = np.argsort(rows["lambda_"][positive])
-        x = rows["lambda_"][positive][order]
-        axes[0].plot(x, 100 * rows["zero_share"][positive][order], **style)
+        x = rows["lambda_"][positive]
+        axes[0].plot(x, 100 * rows["zero_share"][positive], **style)
         if name in linear:
-            condition = rows["condition_number"][positive][order]
+            condition = rows["condition_number"][positive]
             axes[1].plot(x, np.where(np.isfinite(condition), condition, np.nan), **style)
     strengths = np.concatenate([entry.lambdas for entry in result.entries.values()])
     for axis in axes:
@@ -299,9 +295,12 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
 
 
 def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
-    frame: pl.DataFrame = result.summary()
-    rows = frame.filter(frame["model"] == name)
-    return {column: rows[column].to_numpy() for column in rows.columns}
+    """Return the columns of a model's summary, and its verdicts, by rising strength."""
+    summary = result.summary()
+    rows = summary.filter(summary["model"] == name)
+    order = np.argsort(rows["lambda_"].to_numpy())
+    columns = {column: rows[column].to_numpy()[order] for column in rows.columns}
+    return columns | {"verdict": np.array(result.verdicts(name))[order]}
 
 
 def _shade_verdicts(axis: Axes, x: np.ndarray, verdicts: np.ndarray) -> None:
