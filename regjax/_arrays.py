@@ -27,7 +27,7 @@ def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.in
         kind = np.dtype(getattr(number, "dtype", type(number))).kind
         if kind not in "iufV":
             raise TypeError(f"{name} must be a number, real and not a truth value, got {number!r}.")
-        if not _has_value(number):
+        if not has_value(number):
             continue
         number = np.asarray(number)
         if not np.all(np.isfinite(number)):
@@ -58,7 +58,8 @@ def float_tree(tree: Tree) -> Tree:
     return jax.tree.map(float_array, tree)
 
 
-def _has_value(number: Any) -> bool:
+def has_value(number: Any) -> bool:
+    """Return whether the number can be looked at: a tracer or a remote array cannot."""
     if isinstance(number, jax.Array):
         return not isinstance(number, jax.core.Tracer) and number.is_fully_addressable
     return isinstance(number, int | float | np.number | np.ndarray)
@@ -74,11 +75,11 @@ def check_positive(value: Tree, name: str) -> None:
     """Raise unless every Python or NumPy number in `value` is finite and above 0."""
     check_strength(value, name)
     for number in jax.tree.leaves(value):
-        if _has_value(number) and np.any(np.equal(np.asarray(number), 0)):
+        if has_value(number) and np.any(np.equal(np.asarray(number), 0)):
             raise ValueError(f"{name} must be positive, got {number}.")
 
 
-def _broadcast(prefix: Tree, tree: Tree, name: str) -> Tree:
+def broadcast_prefix(prefix: Tree, tree: Tree, name: str) -> Tree:
     try:
         return jax.tree.broadcast(prefix, tree)
     except ValueError as error:
@@ -102,7 +103,7 @@ def check_scalar_strength(value: Numeric, name: str = "lambda_") -> None:
 def strengths(prefix: Tree, tree: Tree, name: str = "lambda_", *, largest: float = np.inf) -> Tree:
     """Return a tree like `tree` holding the scalar strength of each leaf."""
     check_strength(prefix, name, largest=largest)
-    full = _broadcast(prefix, tree, name)
+    full = broadcast_prefix(prefix, tree, name)
     for leaf in jax.tree.leaves(full):
         if jnp.ndim(leaf) != 0:
             raise ValueError(
@@ -116,7 +117,7 @@ def strengths(prefix: Tree, tree: Tree, name: str = "lambda_", *, largest: float
 def step_sizes(prefix: Tree, tree: Tree) -> Tree:
     """Return a tree like `tree` of step sizes, each a scalar or an array like its leaf."""
     check_strength(prefix, "step_size")
-    full = _broadcast(prefix, tree, "step_size")
+    full = broadcast_prefix(prefix, tree, "step_size")
     for step, leaf in zip(jax.tree.leaves(full), jax.tree.leaves(tree), strict=True):
         if jnp.ndim(step) != 0 and jnp.shape(step) != jnp.shape(leaf):
             raise ValueError(
@@ -124,6 +125,26 @@ def step_sizes(prefix: Tree, tree: Tree) -> Tree:
                 f"for a leaf of shape {jnp.shape(leaf)}."
             )
     return full
+
+
+def norms(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
+    """Return `||x||_2` over `axis`, which keeps length 1, with derivative 0 at zeros.
+
+    Computed in float32 at least; entries are divided by the largest before they are squared,
+    so that squares neither overflow nor vanish.
+    """
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if not all(-x.ndim <= a < x.ndim for a in axes):
+        raise ValueError(
+            f"A leaf of shape {x.shape} has no axis {axis}. Mask leaves of other shapes out "
+            "(regjax.masks.by_ndim)."
+        )
+    x = widen(x)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
+    scale = jnp.where(largest > 0, largest, 1)
+    squares = jnp.sum(jnp.square(x / scale), axis=axis, keepdims=True)
+    # The square root's derivative at 0 is infinite; both branches must be finite.
+    return jnp.where(squares == 0, 0, scale * jnp.sqrt(jnp.where(squares == 0, 1, squares)))
 
 
 def is_scalar(tree: Tree) -> bool:

@@ -68,7 +68,10 @@ class PenaltyCase:
         bind: (strength, w) -> penalty object for weights like `w`.
         closed_form: (leaves of w in float64, strength) -> value, in NumPy.
         pure: functions that the object must equal.
-        has_gradient, has_strength, convex, separable: what holds for it.
+        has_gradient, has_strength, convex: what holds for it.
+        separable: whether it is a sum over coordinates.
+        diagonal: whether its prox takes one step size per coordinate.
+        gives_zeros: whether its prox sets small entries to 0.
         per_leaf: whether the strength may be a tree prefix.
     """
 
@@ -80,6 +83,8 @@ class PenaltyCase:
     has_strength: bool = True
     convex: bool = True
     separable: bool = True
+    diagonal: bool = True
+    gives_zeros: bool = True
     per_leaf: bool = True
 
 
@@ -96,6 +101,18 @@ def _squares(leaves):
     return sum(np.sum(x**2) for x in leaves)
 
 
+# What a projection may be off by, and still counts as inside.
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
+
+
+def _leaf_norms(leaves):
+    return np.array([np.linalg.norm(np.ravel(x)) for x in leaves])
+
+
+def _indicator(inside):
+    return 0.0 if np.all(inside) else np.inf
+
+
 def _elastic_net(l1_ratio):
     return PenaltyCase(
         f"elastic_net_{l1_ratio}",
@@ -106,6 +123,7 @@ def _elastic_net(l1_ratio):
             lambda w, s: rj.elastic_net_gradient(w, s, l1_ratio),
             lambda v, s, step: rj.elastic_net_prox(v, s, l1_ratio, step),
         ),
+        gives_zeros=l1_ratio > 0,
     )
 
 
@@ -139,6 +157,7 @@ PENALTIES = [
         lambda s, w: rj.L2(s),
         lambda x, s: s / 2 * _squares(x),
         PureFunctions(rj.l2_penalty, rj.l2_gradient, rj.l2_prox),
+        gives_zeros=False,
     ),
     _elastic_net(0.0),
     _elastic_net(0.3),
@@ -164,6 +183,49 @@ PENALTIES = [
         ),
         has_gradient=False,
         has_strength=False,
+    ),
+    PenaltyCase(
+        "box",
+        lambda s, w: rj.Box(-0.75, 1.5),
+        lambda x, s: 0.0 if all(np.all((leaf >= -0.75) & (leaf <= 1.5)) for leaf in x) else np.inf,
+        PureFunctions(
+            lambda w, s: rj.box_penalty(w, -0.75, 1.5),
+            None,
+            lambda v, s, step: rj.box_prox(v, -0.75, 1.5),
+        ),
+        gives_zeros=False,
+        has_gradient=False,
+        has_strength=False,
+    ),
+    PenaltyCase(
+        "max_norm",
+        lambda s, w: rj.MaxNorm(1.25, axis=None),
+        lambda x, s: _indicator(_leaf_norms(x) <= 1.25 * (1 + ROUNDING)),
+        PureFunctions(
+            lambda w, s: rj.max_norm_penalty(w, 1.25, None),
+            None,
+            lambda v, s, step: rj.max_norm_prox(v, 1.25, None, step),
+        ),
+        gives_zeros=False,
+        has_gradient=False,
+        has_strength=False,
+        separable=False,
+    ),
+    PenaltyCase(
+        "unit_norm",
+        lambda s, w: rj.UnitNorm(axis=None),
+        lambda x, s: _indicator(np.abs(_leaf_norms(x) - 1) <= ROUNDING),
+        PureFunctions(
+            lambda w, s: rj.unit_norm_penalty(w, None),
+            None,
+            lambda v, s, step: rj.unit_norm_prox(v, None),
+        ),
+        gives_zeros=False,
+        has_gradient=False,
+        has_strength=False,
+        convex=False,
+        separable=False,
+        diagonal=False,
     ),
     PenaltyCase(
         "masked_elastic_net",

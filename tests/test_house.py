@@ -16,7 +16,7 @@ HOUSE = ROOT / "regjax"
 
 # A room imports only from rows above its own.
 ROWS = [
-    ["_arrays"],
+    ["_arrays", "_pytree"],
     ["_inputs", "_names"],
     ["penalties"],
     ["conventions", "losses", "masks"],
@@ -140,6 +140,16 @@ def test_importing_the_library_loads_no_extra():
     assert not {*EXTRAS, *OTHERS_FRAMEWORKS} & set(loaded)
     lazy = {f"regjax.{room}" for room, i in ROW.items() if i > ROW["regression"]}
     assert not lazy & set(loaded)
+
+
+def test_no_dataclass_is_registered_in_the_way_that_jit_mistakes_for_another():
+    calls = [
+        name(file)
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "register_dataclass"
+    ]
+    assert calls == []
 
 
 # --- names and their texts ---

@@ -17,7 +17,7 @@ from problems import (
 )
 
 import regjax as rj
-from regjax import L0, L1, L2, ElasticNet, GroupLasso, NonNegative, mask_penalty
+from regjax import L0, L1, L2, ElasticNet, GroupLasso, NonNegative, UnitNorm, mask_penalty
 
 
 def magnitude(leaves):
@@ -228,20 +228,22 @@ def test_sparse_group_lasso_zeroes_entries_within_a_kept_group():
     np.testing.assert_allclose(p, [2.0, 0.0, 0.0, 0.0], rtol=1e-6)
 
 
-def test_group_lasso_with_a_ridge_by_subtree_has_no_scalar_step_left():
-    v = {"a": jnp.ones(2), "b": jnp.ones(2)}
+def test_group_lasso_with_a_ridge_by_subtree_takes_the_steps_left_by_subtree(x64):
+    v = {"a": jnp.array([3.0, 1.0]), "b": jnp.array([-2.0, 0.1])}
     groups = {"a": np.array([0, 1]), "b": np.array([0, 1])}
-    penalty = L2({"a": 0.1, "b": 0.2}) + GroupLasso(1.0, groups, 2)
-    with pytest.raises(ValueError, match="one scalar step_size"):
-        penalty.prox(v)
+    ridge, group = L2({"a": 0.1, "b": 0.9}), GroupLasso(1.0, groups, 2, np.array([0.5, 5.0]))
+    p = (ridge + group).prox(v)
+    kept, entries = (np.array([x["a"][0], x["b"][0]]) for x in (p, v))
+    slope = kept - entries + np.array([0.1, 0.9]) * kept + 0.5 * kept / np.linalg.norm(kept)
+    np.testing.assert_allclose(slope, 0, atol=1e-14)
+    assert p["a"][1] == p["b"][1] == 0
 
 
-def test_a_sum_separates_only_if_all_its_terms_do():
-    groups = GroupLasso(1.0, GROUPS, 2)
-    assert (L1(1.0) + L2(1.0)).separable
-    assert not groups.separable
-    assert not (L1(1.0) + groups).separable
-    assert not mask_penalty(L2(1.0) + groups, True).separable
+def test_a_sum_takes_a_step_per_coordinate_only_if_all_its_terms_do():
+    sphere = UnitNorm(axis=None)
+    assert (L1(1.0) + L2(1.0)).diagonal_prox
+    assert not (L2(1.0) + sphere).diagonal_prox
+    assert not mask_penalty(L2(1.0) + sphere, True).diagonal_prox
 
 
 # --- what has no closed form -------------------------------------------------------------

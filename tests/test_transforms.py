@@ -10,7 +10,16 @@ from flax import nnx
 from scipy.optimize import nnls
 from sklearn.linear_model import Lasso
 
-from regjax import L1, L2, GroupLasso, NonNegative, masks, penalized_loss, sgd_with_weight_decay
+from regjax import (
+    L1,
+    L2,
+    GroupLasso,
+    NonNegative,
+    UnitNorm,
+    masks,
+    penalized_loss,
+    sgd_with_weight_decay,
+)
 from regjax.transforms import (
     adam_direction,
     coupled_l1,
@@ -679,19 +688,16 @@ def test_group_lasso_steps_set_whole_columns_to_zero():
     np.testing.assert_array_equal(found[:, 1], 0)
 
 
-GROUPS = GroupLasso(0.1, np.array([0, 0, 1]), n_groups=2)
-
-
 @pytest.mark.parametrize(
     ("direction", "penalty", "message"),
     [
         (optax.scale_by_adam(), L1(0.1), "adam_direction"),
         (optax.identity(), L1(0.1), "adam_direction"),
         (optax.chain(adam_direction(), adam_direction()), L1(0.1), "found 2"),
-        (adam_direction(), GROUPS, "separable"),
-        (adam_direction(), L1(0.1) + GROUPS, "separable"),
+        (adam_direction(), UnitNorm(axis=None), "one step per coordinate"),
+        (adam_direction(), L2(0.1) + UnitNorm(axis=None), "one step per coordinate"),
     ],
-    ids=["scale_by_adam", "identity", "two", "group_lasso", "sum_with_group_lasso"],
+    ids=["scale_by_adam", "identity", "two", "unit_norm", "sum_with_unit_norm"],
 )
 def test_an_adaptive_metric_that_does_not_exist_raises_at_init(direction, penalty, message):
     optimizer = proximal(direction, 0.1, penalty, metric="adaptive")

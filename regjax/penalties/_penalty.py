@@ -2,19 +2,19 @@
 
 A penalty object binds hyperparameters to pure functions and computes nothing itself. Its
 strengths are pytree leaves: they trace, differentiate and `vmap`, and one compiled
-program serves all of them. To write your own, subclass `Penalty` in a frozen dataclass
-registered as a pytree; `regjax/penalties/l1.py` is the pattern.
+program serves all of them. To write your own, subclass `Penalty` and decorate it with
+`pytree_dataclass`; `regjax/penalties/l1.py` is the pattern.
 """
 
 from __future__ import annotations
 
 import abc
-import dataclasses
 from typing import ClassVar
 
 import jax
 
 from regjax._arrays import Tree
+from regjax._pytree import pytree_dataclass
 
 
 class Penalty(abc.ABC):
@@ -29,8 +29,8 @@ class Penalty(abc.ABC):
     prox_order: ClassVar[int | None] = None
 
     @property
-    def separable(self) -> bool:
-        """Whether `prox` takes one step size per coordinate."""
+    def diagonal_prox(self) -> bool:
+        """Whether `prox` takes one step size per coordinate, that is a diagonal metric."""
         return True
 
     @abc.abstractmethod
@@ -81,8 +81,21 @@ class Quadratic(Penalty):
         """Return the step size left for the other terms once this one's prox is taken."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+class Constraint(Penalty):
+    """A penalty that is 0 on a set and infinite elsewhere; its prox is the projection."""
+
+    def gradient(self, w: Tree) -> Tree:
+        name = type(self).__name__
+        raise TypeError(
+            f"A constraint has no gradient. Take proximal steps instead "
+            f"(regjax.transforms.proximal with {name}), which project onto it."
+        )
+
+    def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
+        raise TypeError("A constraint has no strength and so no lambda_max.")
+
+
+@pytree_dataclass
 class Sum(Penalty):
     """The sum of several penalties, written `L1(0.1) + L2(0.2)`.
 
@@ -91,8 +104,9 @@ class Sum(Penalty):
 
     - a quadratic and anything: with `u = prox_quadratic(v)` and the step size shortened to
       `step_size / (1 + step_size lambda_)`, the others act on `u`;
-    - L1 followed by non-negativity or by the group lasso (Yu 2013, "On decomposing the
-      proximal map", theorem 4);
+    - L1 followed by the group lasso (Yu 2013, "On decomposing the proximal map", theorem 4)
+      or by a constraint that keeps signs and zeros: non-negativity, a box that holds 0, a
+      largest norm;
     - terms masked to disjoint leaves.
 
     Example:
@@ -105,8 +119,8 @@ class Sum(Penalty):
     terms: tuple[Penalty, ...]
 
     @property
-    def separable(self) -> bool:
-        return all(term.separable for term in self.terms)
+    def diagonal_prox(self) -> bool:
+        return all(term.diagonal_prox for term in self.terms)
 
     def parts(self) -> tuple[Penalty, ...]:
         return tuple(part for term in self.terms for part in term.parts())
@@ -148,8 +162,8 @@ class Sum(Penalty):
             names = " + ".join(type(part).__name__ for part in parts)
             raise ValueError(
                 f"The proximal operator of {names} is not known in closed form. Known sums: L2 "
-                "with any penalty, L1 with NonNegative or with GroupLasso, and penalties masked "
-                "to disjoint leaves. Otherwise put the smooth term into the loss with "
+                "with any penalty, L1 with GroupLasso, NonNegative, Box or MaxNorm, and penalties "
+                "masked to disjoint leaves. Otherwise put the smooth term into the loss with "
                 "penalized_loss and keep one penalty for the proximal step; to restrict a "
                 "known sum to some leaves, mask the sum and not its terms."
             )

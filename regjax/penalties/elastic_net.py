@@ -7,8 +7,6 @@ Friedman, Hastie and Tibshirani (2010), equation 2.
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -22,6 +20,7 @@ from regjax._arrays import (
     max_leaves,
     strengths,
 )
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
 from regjax.penalties.l1 import L1, l1_gradient, l1_penalty, l1_prox
 from regjax.penalties.l2 import L2, l2_gradient, l2_penalty, l2_prox
@@ -93,8 +92,7 @@ def elastic_net_prox(v: Tree, lambda_: Tree, l1_ratio: Tree, step_size: Tree = 1
     return l2_prox(l1_prox(v, l1, step_size), l2, step_size)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class ElasticNet(Penalty):
     """`elastic_net_penalty` with its strength and mixing weight bound.
 

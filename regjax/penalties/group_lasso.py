@@ -23,8 +23,11 @@ from regjax._arrays import (
     is_scalar,
     is_traced,
     map_leaves,
+    step_sizes,
 )
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
+from regjax.penalties._secular import secular_root
 
 
 def group_lasso_penalty(
@@ -90,18 +93,19 @@ def group_lasso_prox(
     groups: Tree,
     n_groups: int,
     weights: Any = None,
-    step_size: Numeric = 1.0,
+    step_size: Tree = 1.0,
 ) -> Tree:
     """Return `v_g * max(1 - step_size lambda_ weights_g / ||v_g||, 0)` for every group.
 
     It minimises `||w - v||^2 / (2 step_size) + group_lasso_penalty(w, ...)` over `w`.
 
-    Args:
-        step_size: a scalar; a group cannot be thresholded in closed form with one step per
-            coordinate.
+    With one step size per coordinate it minimises `sum((w - v)^2 / (2 step_size)) + ...`: a
+    group is 0 if `||v_g / step_size_g|| <= lambda_ weights_g`, and else
+    `v_g t / (t + step_size_g lambda_ weights_g)` with `t = ||w_g||`, the root of one equation per
+    group, found by Newton's method.
 
-    Raises:
-        ValueError: if `step_size` is not a scalar.
+    Args:
+        step_size: a scalar, or a tree prefix of `v` of scalars and arrays like its leaves.
 
     Example:
         >>> import jax.numpy as jnp
@@ -111,19 +115,49 @@ def group_lasso_prox(
         [2.4 3.2 0.  0. ]
     """
     check_scalar_strength(lambda_)
-    check_strength(step_size, "step_size")
-    if not is_scalar(step_size):
-        raise ValueError(
-            "GroupLasso.prox takes one scalar step_size: with a step per coordinate the block "
-            "threshold has no closed form. Use metric='euclidean', or the largest step."
-        )
     v = float_tree(v)
     labels = _labels(groups, v, n_groups)
+    steps = step_sizes(step_size, v)
+    strengths = lambda_ * _weights(weights, labels, n_groups)
+    if not is_scalar(step_size):
+        return _diagonal_prox(v, strengths, labels, steps)
     norms = group_norms(v, labels, n_groups)
-    thresholds = step_size * lambda_ * _weights(weights, labels, n_groups)
+    thresholds = step_size * strengths
     safe = jnp.where(norms > 0, norms, 1)
     factors = jnp.where(norms > thresholds, 1 - thresholds / safe, 0)
     return map_leaves(lambda x, label: x * factors[label], v, labels)
+
+
+def _diagonal_prox(v: Tree, strengths: jax.Array, labels: Tree, steps: Tree) -> Tree:
+    dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(v))
+    label = _flat(labels, jnp.int32)
+    entries = _flat(v, dtype)
+    full_steps = jax.tree.map(lambda x, s: jnp.broadcast_to(s, x.shape), v, steps)
+    thresholds = _flat(full_steps, dtype) * strengths.astype(dtype)[label]
+    zeros = jnp.zeros(strengths.shape, dtype)
+    norm = secular_root(
+        entries,
+        thresholds,
+        jnp.ones_like(entries),
+        total=lambda e: zeros.at[label].add(e),
+        largest=lambda e: zeros.at[label].max(e),
+        spread=lambda g: g[label],
+    )[label]
+    # A threshold of 0 leaves the entry alone even where the norm underflows.
+    whole = norm + thresholds
+    flat = entries * jnp.where(whole > 0, norm / jnp.where(whole > 0, whole, 1), 0)
+    leaves, structure = jax.tree.flatten(v)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    parts = [
+        part.reshape(leaf.shape).astype(leaf.dtype)
+        for part, leaf in zip(jnp.split(flat, ends), leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, parts)
+
+
+def _flat(tree: Tree, dtype: Any) -> jax.Array:
+    leaves = [jnp.ravel(leaf).astype(dtype) for leaf in jax.tree.leaves(tree)]
+    return jnp.concatenate(leaves) if leaves else jnp.zeros(0, dtype)
 
 
 def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
@@ -150,8 +184,7 @@ def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
     for x, label in entries:
         squares = squares.at[label].add(jnp.square(x / scale[label]))
     # The square root's derivative at 0 is infinite; both branches must be finite.
-    safe = jnp.where(squares > 0, squares, 1)
-    return jnp.where(squares > 0, scale * jnp.sqrt(safe), 0)
+    return jnp.where(squares == 0, 0, scale * jnp.sqrt(jnp.where(squares == 0, 1, squares)))
 
 
 def _labels(groups: Tree, w: Tree, n_groups: int) -> Tree:
@@ -192,8 +225,7 @@ def _weights(weights: Any, labels: Tree, n_groups: int) -> jax.Array:
     return jnp.sqrt(sizes)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class GroupLasso(Penalty):
     """`group_lasso_penalty` with its strength and groups bound.
 
@@ -212,10 +244,6 @@ class GroupLasso(Penalty):
     groups: Tree
     n_groups: int = dataclasses.field(metadata={"static": True})
     weights: Any = None
-
-    @property
-    def separable(self) -> bool:
-        return False
 
     def value(self, w: Tree) -> jax.Array:
         return group_lasso_penalty(w, self.lambda_, self.groups, self.n_groups, self.weights)

@@ -7,8 +7,6 @@ thresholding for sparse approximations".
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -21,6 +19,7 @@ from regjax._arrays import (
     strengths,
     sum_leaves,
 )
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
 
 _NO_GRADIENT = (
@@ -71,15 +70,14 @@ def l0_prox(v: Tree, lambda_: Tree, step_size: Tree = 1.0) -> Tree:
     """
     v = float_tree(v)
     return map_leaves(
-        lambda x, s, step: jnp.where(jnp.abs(x) > jnp.sqrt(2 * step * s), x, 0),
+        lambda x, s, step: jnp.where(jnp.abs(x) <= jnp.sqrt(2 * step * s), 0, x),
         v,
         strengths(lambda_, v),
         step_sizes(step_size, v),
     )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class L0(Penalty):
     """`l0_penalty` with its strength bound.
 

@@ -7,8 +7,6 @@ proximal step (soft thresholding) lands on it exactly. Reference: Tibshirani (19
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -21,6 +19,7 @@ from regjax._arrays import (
     strengths,
     sum_leaves,
 )
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
 
 
@@ -81,8 +80,7 @@ def l1_prox(v: Tree, lambda_: Tree, step_size: Tree = 1.0) -> Tree:
     )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class L1(Penalty):
     """`l1_penalty` with its strength bound.
 

@@ -9,8 +9,6 @@ In float32 the penalty overflows to infinity where `lambda_ * w^2` passes 3.4e38
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -24,6 +22,7 @@ from regjax._arrays import (
     strengths,
     sum_leaves,
 )
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Quadratic
 
 
@@ -89,8 +88,7 @@ def l2_absorbed_step(v: Tree, lambda_: Tree, step_size: Tree) -> Tree:
     )
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class L2(Quadratic):
     """`l2_penalty` with its strength bound.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Tree, is_scalar, step_sizes
+from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
 
 
@@ -21,8 +22,7 @@ class Selection:
     structure: Any
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@pytree_dataclass
 class Masked(Penalty):
     """A penalty on the selected leaves; the others are neither counted nor changed.
 
@@ -35,8 +35,8 @@ class Masked(Penalty):
     selection: Selection = dataclasses.field(metadata={"static": True})
 
     @property
-    def separable(self) -> bool:
-        return self.penalty.separable
+    def diagonal_prox(self) -> bool:
+        return self.penalty.diagonal_prox
 
     def value(self, w: Tree) -> jax.Array:
         return self.penalty.value(self._keep(w))

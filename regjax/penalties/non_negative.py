@@ -5,13 +5,12 @@ The proximal operator of such an indicator is the projection `max(v, 0)`, at any
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
 from regjax._arrays import Tree, float_tree, map_leaves, step_sizes, sum_leaves
-from regjax.penalties._penalty import Penalty
+from regjax._pytree import pytree_dataclass
+from regjax.penalties._penalty import Constraint
 
 
 def non_negative_penalty(w: Tree) -> jax.Array:
@@ -36,9 +35,8 @@ def non_negative_prox(v: Tree) -> Tree:
     return map_leaves(lambda x: jnp.maximum(x, 0), float_tree(v))
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class NonNegative(Penalty):
+@pytree_dataclass
+class NonNegative(Constraint):
     """The constraint `w >= 0`, used like any other penalty.
 
     Example:
@@ -53,16 +51,7 @@ class NonNegative(Penalty):
     def value(self, w: Tree) -> jax.Array:
         return non_negative_penalty(w)
 
-    def gradient(self, w: Tree) -> Tree:
-        raise TypeError(
-            "A constraint has no gradient. Take proximal steps instead "
-            "(regjax.transforms.proximal with NonNegative), which project onto it."
-        )
-
     def prox(self, v: Tree, step_size: Tree = 1.0) -> Tree:
         v = float_tree(v)
         step_sizes(step_size, v)
         return non_negative_prox(v)
-
-    def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
-        raise TypeError("A constraint has no strength and so no lambda_max.")

@@ -121,7 +121,7 @@ def proximal(
 
     Raises:
         ValueError: for an unknown metric, or an adaptive one without `adam_direction` or
-            with a penalty that is not separable.
+            with a penalty that has no proximal operator in a diagonal metric.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -144,10 +144,10 @@ def proximal(
         jax.eval_shape(current.prox, params)
         if metric == "adaptive":
             _adaptive_state(inner)
-            if not current.separable:
+            if not current.diagonal_prox:
                 raise ValueError(
-                    f"{type(current.penalty).__name__} is not separable and has no proximal "
-                    "operator with one step per coordinate; use metric='euclidean'."
+                    f"{type(current.penalty).__name__} has no proximal operator with one step per "
+                    "coordinate; use metric='euclidean'."
                 )
         return ProximalState(jnp.zeros([], jnp.int32), inner)
 
