@@ -48,6 +48,7 @@ NEED_NO_EXAMPLE = {
     "MaskReport",
     "MaskRow",
     "Masked",
+    "Metrics",
     "Penalty",
     "Solution",
     "Table",

@@ -41,3 +41,18 @@ def require_params(params: Tree | None) -> Tree:
             "Regularization needs the parameters: call update(gradients, state, params)."
         )
     return params
+
+
+Parts = Callable[[], tuple[Tree, Tree]]
+"""Returns what the loss and what the penalty contribute to a step, trees like the parameters."""
+
+
+def show_parts(extra_args: dict[str, Any], parts: Parts) -> None:
+    """Hand `parts` to whoever watches this step.
+
+    `monitor` watches by the extra argument `watch` of `update`, a function that takes `parts`;
+    where nobody does, nothing is computed.
+    """
+    watch = extra_args.get("watch")
+    if watch is not None:
+        watch(parts)

@@ -7,7 +7,7 @@ penalty's gradient with everything else, which is what Adam+L2 is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from regjax.transforms._step import (
     check_scalar,
     masked_at,
     require_params,
+    show_parts,
 )
 
 
@@ -33,7 +34,7 @@ class CoupledState(NamedTuple):
 
 def coupled_l2(
     lambda_: ScalarOrSchedule, mask: Mask | Tree = weights
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Add `lambda_ * w` to the gradient of every penalised leaf.
 
     A link of a chain, placed before the optimizer: `g <- g + lambda_ w`. Followed by plain
@@ -58,7 +59,7 @@ def coupled_l2(
 
 def coupled_l1(
     lambda_: ScalarOrSchedule, mask: Mask | Tree = weights
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Add the subgradient `lambda_ * sign(w)` to the gradient of every penalised leaf.
 
     Subgradient steps hover about zero and do not reach it; `proximal` with `L1` does.
@@ -76,7 +77,7 @@ def coupled_l1(
 
 def _coupled(
     kind: Callable[[Tree], Penalty], lambda_: ScalarOrSchedule, mask: Mask | Tree
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     check_scalar(lambda_, "lambda_")
 
     def init(params: Tree) -> CoupledState:
@@ -84,13 +85,13 @@ def _coupled(
         return CoupledState(jnp.zeros([], jnp.int32))
 
     def update(
-        updates: Tree, state: CoupledState, params: Tree | None = None
+        updates: Tree, state: CoupledState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, CoupledState]:
         params = require_params(params)
         penalty = masked_at(kind(at_step(lambda_, state.step)), mask, params, state.step)
-        updates = jax.tree.map(
-            lambda g, p: (g + p).astype(g.dtype), updates, penalty.gradient(params)
-        )
-        return updates, CoupledState(optax.safe_increment(state.step))
+        gradient = penalty.gradient(params)
+        show_parts(extra_args, lambda: (updates, gradient))
+        total = jax.tree.map(lambda g, p: (g + p).astype(g.dtype), updates, gradient)
+        return total, CoupledState(optax.safe_increment(state.step))
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

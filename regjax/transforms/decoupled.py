@@ -8,16 +8,24 @@ step is `w <- w - learning_rate_t * d_t - decay_t * w`, where `decay_t` is
     "schedule"                learning_rate_t / peak * lambda_           the AdamW paper
     "squared_learning_rate"   learning_rate_t^2 / peak * lambda_         AdamC, timm
 
-Reference: Loshchilov and Hutter (2019), "Decoupled weight decay regularization",
-algorithm 2; Defazio (2025), "Why gradients rapidly increase near the end of training".
+Two variants change where to and on what the weights shrink:
+
+    target_norm=r             decay_t (1 - r / ||w||) w, leaf by leaf    AdamWN
+    cautious=True             only entries with d_t * w >= 0             cautious decay
+
+References: Loshchilov and Hutter (2019), "Decoupled weight decay regularization",
+algorithm 2; Defazio (2025), "Why gradients rapidly increase near the end of training", AdamC;
+Loshchilov (2023), "Weight norm control", AdamWN; Chen and others (2025), "Cautious weight
+decay".
 
 In bfloat16 a decay below about 0.002 per step is lost to rounding: `1 - decay` is 1 there.
-Keep master weights in float32.
+`with_master_weights` keeps float32 weights beside it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +38,21 @@ from regjax._arrays import (
     check_scalar_strength,
     float_tree,
     map_leaves,
+    norms,
+    strengths,
 )
 from regjax.masks import Mask, resolve, weights
-from regjax.transforms._step import ScalarOrSchedule, at_step, check_scalar, require_params
+from regjax.transforms._step import (
+    ScalarOrSchedule,
+    at_step,
+    check_scalar,
+    require_params,
+    show_parts,
+)
 
-ScaledBy = Literal["learning_rate", "schedule", "squared_learning_rate"]
+Scaling = Literal["learning_rate", "schedule", "squared_learning_rate"]
+ScaledBy = Scaling | Mapping[Scaling, Mask | Tree]
+"""One scaling for all leaves, or masks by scaling; leaves in no mask take "learning_rate"."""
 
 
 class DecoupledState(NamedTuple):
@@ -52,6 +70,8 @@ def decoupled_weight_decay(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
+    target_norm: Tree | None = None,
+    cautious: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Step along `direction` and shrink the penalised weights beside it.
 
@@ -61,14 +81,21 @@ def decoupled_weight_decay(
             It must not contain a learning rate itself.
         learning_rate: step size, or a schedule of it.
         lambda_: decay strength >= 0, or a schedule of it; see the module's table.
-        scaled_by: what the decay is proportional to; see the module's table.
+        scaled_by: what the decay is proportional to; see the module's table. A mapping such
+            as `{"squared_learning_rate": mask}` scales the leaves of that mask so and the
+            others by the learning rate.
         peak_learning_rate: the `peak` of the table. The last two forms need it unless
             `learning_rate` is a Python number, which then is its own peak; under
             `optax.inject_hyperparams` it never is. The first form has none.
         mask: which leaves decay; biases and norms are left out by default.
+        target_norm: the norm >= 0 that a leaf shrinks or grows to, for each leaf: a number,
+            or a tree prefix of numbers. 0 is plain decay, and a zero leaf stays.
+        cautious: whether only entries decay that the direction shrinks too, or leaves alone.
+            Stationary points are then those of the loss itself.
 
     Raises:
-        ValueError: for a negative strength, an unknown `scaled_by` or a missing peak.
+        ValueError: for a negative strength, an unknown `scaled_by`, a leaf with two
+            scalings or a missing peak.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -80,25 +107,13 @@ def decoupled_weight_decay(
     """
     check_scalar(learning_rate, "learning_rate")
     check_scalar(lambda_, "lambda_")
-    if scaled_by not in ("learning_rate", "schedule", "squared_learning_rate"):
-        raise ValueError(
-            "scaled_by must be 'learning_rate', 'schedule' or 'squared_learning_rate', "
-            f"got {scaled_by!r}."
-        )
-    peak = peak_learning_rate
-    if scaled_by != "learning_rate" and peak is None:
-        if not isinstance(learning_rate, int | float):
-            raise ValueError(
-                f"scaled_by={scaled_by!r} divides by the peak of the learning rate, which a "
-                "schedule or an array does not tell: pass peak_learning_rate."
-            )
-        peak = learning_rate
-    if peak is not None:
-        check_positive(peak, "peak_learning_rate")
+    peak = _peak(scaled_by, learning_rate, peak_learning_rate)
     direction = optax.with_extra_args_support(direction)
 
     def init(params: Tree) -> DecoupledState:
         resolve(mask, params)
+        _scalings(scaled_by, params)
+        _targets(target_norm, params)
         return DecoupledState(jnp.zeros([], jnp.int32), direction.init(params))
 
     def update(
@@ -106,21 +121,94 @@ def decoupled_weight_decay(
     ) -> tuple[Tree, DecoupledState]:
         params = require_params(params)
         rate = at_step(learning_rate, state.step)
-        decay = at_step(lambda_, state.step)
-        if scaled_by == "schedule":
-            decay = decay / peak
-        elif scaled_by == "squared_learning_rate":
-            decay = decay * rate / peak
+        strength = at_step(lambda_, state.step)
+        decays = {
+            "learning_rate": strength,
+            "schedule": None if peak is None else strength / peak,
+            "squared_learning_rate": None if peak is None else strength * rate / peak,
+        }
         steps, inner = direction.update(updates, state.direction, params, **extra_args)
 
-        def combine(d: jax.Array, p: jax.Array, decayed: bool) -> jax.Array:
-            step = -rate * (d + decay * p) if decayed else -rate * d
-            return step.astype(d.dtype)
+        def pull(d: Any, p: Any, decayed: bool, scaling: Scaling, target: Any) -> Any:
+            """Return what is decayed per unit of learning rate."""
+            if not decayed:
+                return 0.0
+            pulled = decays[scaling] * p
+            if target is not None:
+                norm = norms(p, None)
+                pulled *= 1 - jnp.where(norm == 0, 0, target / jnp.where(norm == 0, 1, norm))
+            return jnp.where(d * p >= 0, pulled, 0) if cautious else pulled
 
-        updates = jax.tree.map(combine, steps, params, resolve(mask, params))
+        decayed = resolve(mask, params)
+        pulls = jax.tree.map(
+            pull,
+            steps,
+            params,
+            decayed,
+            _scalings(scaled_by, params),
+            _targets(target_norm, params),
+        )
+        updates = jax.tree.map(
+            lambda d, q, on: (-rate * (d + q) if on else -rate * d).astype(d.dtype),
+            steps,
+            pulls,
+            decayed,
+        )
+        show_parts(extra_args, lambda: (_scaled(rate, steps), _scaled(rate, pulls)))
         return updates, DecoupledState(optax.safe_increment(state.step), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _scaled(rate: Numeric, tree: Tree) -> Tree:
+    return jax.tree.map(lambda x: rate * x, tree)
+
+
+def _peak(
+    scaled_by: ScaledBy, learning_rate: ScalarOrSchedule, peak: Numeric | None
+) -> Numeric | None:
+    names = list(scaled_by) if isinstance(scaled_by, Mapping) else [scaled_by]
+    for name in names:
+        if name not in get_args(Scaling):
+            raise ValueError(
+                "scaled_by must be 'learning_rate', 'schedule' or 'squared_learning_rate', or a "
+                f"mapping from these to masks, got {name!r}."
+            )
+    if peak is None and set(names) - {"learning_rate"}:
+        if not isinstance(learning_rate, int | float):
+            raise ValueError(
+                f"scaled_by={names[-1]!r} divides by the peak of the learning rate, which a "
+                "schedule or an array does not tell: pass peak_learning_rate."
+            )
+        peak = learning_rate
+    if peak is not None:
+        check_positive(peak, "peak_learning_rate")
+    return peak
+
+
+def _scalings(scaled_by: ScaledBy, params: Tree) -> Tree:
+    """Return the name of the scaling of every leaf."""
+    if not isinstance(scaled_by, Mapping):
+        return jax.tree.map(lambda _: scaled_by, params)
+    masks = [resolve(mask, params) for mask in scaled_by.values()]
+
+    def choose(*flags: bool) -> Scaling:
+        if sum(flags) > 1:
+            raise ValueError(
+                f"The masks of scaled_by overlap on some leaf: {list(scaled_by)}. Make them "
+                "disjoint, for example with & ~other."
+            )
+        return next(
+            (name for name, on in zip(scaled_by, flags, strict=True) if on), "learning_rate"
+        )
+
+    return jax.tree.map(choose, *masks)
+
+
+def _targets(target_norm: Tree | None, params: Tree) -> Tree:
+    if target_norm is None:
+        return jax.tree.map(lambda _: None, params)
+    return strengths(target_norm, params, "target_norm")
 
 
 def sgd_with_weight_decay(w: Tree, gradient: Tree, lr: Numeric, lambda_: Numeric) -> Tree:

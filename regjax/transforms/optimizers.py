@@ -6,16 +6,20 @@
 | `sgdw`       | `w - lr g - decay w`                                                  |
 | `adam_l2`    | `w - lr u(g + lambda w)`                                              |
 | `adamw`      | `w - lr u(g) - decay w`                                               |
+| `adamc`      | `adamw`, with decay `lr^2 / peak lambda` on normalised layers         |
 | `lionw`      | `w - lr sign(m) - decay w`                                            |
+| `muonw`      | `w - lr orthogonalised(m) - decay w` on matrices, `adamw` elsewhere   |
 | `prox_sgd`   | `prox(w - lr g)`, step lr: minimises loss + penalty                   |
 | `prox_adam`  | `prox(w - lr u(g))`, step `lr / (sqrt(v_hat) + eps)` per coordinate:  |
 |              | minimises loss + penalty                                              |
 | `prox_adamw` | `prox(w - lr u(g))`, step lr: to a penalty what AdamW is to L2        |
 
-`decay` is `lr lambda` unless `scaled_by` says otherwise (`regjax.transforms.decoupled`). All
+`decay` is `lr lambda` unless `scaled_by` says otherwise, and the optimizers that end in w take
+`cautious` and `target_norm` too (`regjax.transforms.decoupled`). All
 take `mask` and leave biases and norms alone by default; strengths and learning rates may be
 numbers, traced scalars or schedules. All work under `optax.inject_hyperparams`, which injects
-numbers: of the proximal ones the learning rate, not the strength inside a penalty object.
+numbers: of the proximal ones the learning rate, not the strength inside a penalty object; name
+the number of Newton-Schulz iterations in `static_args="ns_steps"` there.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from regjax.penalties import Penalty
 from regjax.transforms._step import ScalarOrSchedule
 from regjax.transforms.coupled import coupled_l2
 from regjax.transforms.decoupled import ScaledBy, decoupled_weight_decay
+from regjax.transforms.muon import DimensionNumbers, muon_direction
 from regjax.transforms.proximal import adam_direction, proximal
 
 PenaltyOrSchedule = Penalty | Callable[[Numeric], Penalty]
@@ -63,6 +68,8 @@ def sgdw(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
+    target_norm: Tree | None = None,
+    cautious: bool = False,
     momentum: Numeric | None = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -85,6 +92,8 @@ def sgdw(
         scaled_by=scaled_by,
         peak_learning_rate=peak_learning_rate,
         mask=mask,
+        target_norm=target_norm,
+        cautious=cautious,
     )
 
 
@@ -124,6 +133,8 @@ def adamw(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
+    target_norm: Tree | None = None,
+    cautious: bool = False,
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
     eps: Numeric = 1e-8,
@@ -150,6 +161,57 @@ def adamw(
         scaled_by=scaled_by,
         peak_learning_rate=peak_learning_rate,
         mask=mask,
+        target_norm=target_norm,
+        cautious=cautious,
+    )
+
+
+def adamc(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    normalized: Mask | Tree,
+    peak_learning_rate: Numeric | None = None,
+    mask: Mask | Tree = weights,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """Return AdamW with the corrected decay of AdamC on layers followed by a normalisation.
+
+    There the ratio of gradient to weight norms settles at `sqrt(2 lambda / lr)` under AdamW,
+    and so grows as the learning rate falls; a decay of `lr^2 / peak lambda` keeps it level.
+    Other leaves decay by `lr lambda`. Defazio (2025), "Why gradients rapidly increase near the
+    end of training", algorithm 1, which takes all linear layers but the last as normalised:
+    `normalized=~masks.output_head`.
+
+    Args:
+        normalized: the leaves of layers that a normalisation follows.
+        peak_learning_rate: the largest learning rate of the schedule; needed unless
+            `learning_rate` is a Python number.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from regjax import masks
+        >>> schedule = optax.cosine_decay_schedule(1e-3, 1000)
+        >>> tx = adamc(schedule, 0.1, normalized=~masks.output_head, peak_learning_rate=1e-3)
+        >>> state = tx.init({"body": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(2)}})
+    """
+    return adamw(
+        learning_rate,
+        lambda_,
+        scaled_by={"squared_learning_rate": normalized},
+        peak_learning_rate=peak_learning_rate,
+        mask=mask,
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        eps_root=eps_root,
+        mu_dtype=mu_dtype,
+        nesterov=nesterov,
     )
 
 
@@ -160,6 +222,8 @@ def lionw(
     scaled_by: ScaledBy = "learning_rate",
     peak_learning_rate: Numeric | None = None,
     mask: Mask | Tree = weights,
+    target_norm: Tree | None = None,
+    cautious: bool = False,
     b1: Numeric = 0.9,
     b2: Numeric = 0.99,
     mu_dtype: Any = None,
@@ -182,6 +246,65 @@ def lionw(
         scaled_by=scaled_by,
         peak_learning_rate=peak_learning_rate,
         mask=mask,
+        target_norm=target_norm,
+        cautious=cautious,
+    )
+
+
+def muonw(
+    learning_rate: ScalarOrSchedule,
+    lambda_: ScalarOrSchedule,
+    *,
+    scaled_by: ScaledBy = "learning_rate",
+    peak_learning_rate: Numeric | None = None,
+    mask: Mask | Tree = weights,
+    target_norm: Tree | None = None,
+    cautious: bool = False,
+    beta: Numeric = 0.95,
+    nesterov: bool = True,
+    ns_steps: int = 5,
+    eps: Numeric = 1e-8,
+    consistent_rms: Numeric | None = None,
+    weight_dimension_numbers: DimensionNumbers | None = None,
+    adam_b1: Numeric = 0.9,
+    adam_b2: Numeric = 0.999,
+    adam_scale: Numeric = 1.0,
+) -> optax.GradientTransformationExtraArgs:
+    """Return Muon on matrices and Adam on the rest, with decoupled decay beside both.
+
+    A decay of `lr lambda` bounds the spectral norm of a matrix by the largest singular value
+    of Muon's direction (about 1.2, times `sqrt(max(1, outputs / inputs))`) over `lambda_`
+    (Chen, Li and Liu 2025, "Muon optimizes under spectral norm constraints"). Further
+    arguments are those of `muon_direction`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> tx, w = muonw(0.1, 0.5), jnp.eye(2)
+        >>> updates, _ = tx.update(jnp.zeros((2, 2)), tx.init(w), w)
+        >>> print(updates)
+        [[-0.05 -0.  ]
+         [-0.   -0.05]]
+    """
+    direction = muon_direction(
+        beta,
+        nesterov=nesterov,
+        ns_steps=ns_steps,
+        eps=eps,
+        consistent_rms=consistent_rms,
+        weight_dimension_numbers=weight_dimension_numbers,
+        adam_b1=adam_b1,
+        adam_b2=adam_b2,
+        adam_scale=adam_scale,
+    )
+    return decoupled_weight_decay(
+        direction,
+        learning_rate,
+        lambda_,
+        scaled_by=scaled_by,
+        peak_learning_rate=peak_learning_rate,
+        mask=mask,
+        target_norm=target_norm,
+        cautious=cautious,
     )
 
 

@@ -34,6 +34,7 @@ from regjax.transforms._step import (
     check_scalar,
     masked_at,
     require_params,
+    show_parts,
 )
 
 Metric = Literal["euclidean", "adaptive"]
@@ -163,7 +164,15 @@ def proximal(
             step_size = rate
         moved = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, steps)
         current = masked_at(penalty, mask, params, state.step)
-        updates = jax.tree.map(jnp.subtract, current.prox(moved, step_size), params)
+        shrunk = current.prox(moved, step_size)
+        updates = jax.tree.map(jnp.subtract, shrunk, params)
+        show_parts(
+            extra_args,
+            lambda: (
+                jax.tree.map(jnp.subtract, params, moved),
+                jax.tree.map(jnp.subtract, moved, shrunk),
+            ),
+        )
         return updates, ProximalState(optax.safe_increment(state.step), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
