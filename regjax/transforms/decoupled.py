@@ -90,8 +90,8 @@ def decoupled_weight_decay(
         mask: which leaves decay; biases and norms are left out by default.
         target_norm: the norm >= 0 that a leaf shrinks or grows to, for each leaf: a number,
             or a tree prefix of numbers. 0 is plain decay, and a zero leaf stays.
-        cautious: whether only entries decay that the direction shrinks too, or leaves alone.
-            Stationary points are then those of the loss itself.
+        cautious: whether only entries decay that the direction moves the same way, or leaves
+            alone. Stationary points are then those of the loss itself.
 
     Raises:
         ValueError: for a negative strength, an unknown `scaled_by`, a leaf with two
@@ -137,7 +137,8 @@ def decoupled_weight_decay(
             if target is not None:
                 norm = norms(p, None)
                 pulled *= 1 - jnp.where(norm == 0, 0, target / jnp.where(norm == 0, 1, norm))
-            return jnp.where(d * p >= 0, pulled, 0) if cautious else pulled
+            # Signs, because a product of small numbers underflows.
+            return jnp.where(jnp.sign(d) * jnp.sign(pulled) >= 0, pulled, 0) if cautious else pulled
 
         decayed = resolve(mask, params)
         pulls = jax.tree.map(
@@ -202,7 +203,7 @@ def _scalings(scaled_by: ScaledBy, params: Tree) -> Tree:
             (name for name, on in zip(scaled_by, flags, strict=True) if on), "learning_rate"
         )
 
-    return jax.tree.map(choose, *masks)
+    return jax.tree.map(lambda _, *flags: choose(*flags), params, *masks)
 
 
 def _targets(target_norm: Tree | None, params: Tree) -> Tree:

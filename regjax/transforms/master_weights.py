@@ -62,6 +62,10 @@ def with_master_weights(
 
         return jax.tree.map(choose, params, master)
 
+    def rounded(new: jax.Array, p: jax.Array) -> jax.Array:
+        # Rounded here, because a step across zero, added to `p`, would be rounded a second time.
+        return new.astype(p.dtype).astype(new.dtype)
+
     def init(params: Tree) -> MasterWeightsState:
         master = jax.tree.map(widened, params)
         return MasterWeightsState(master, optimizer.init(current(params, master)))
@@ -77,7 +81,7 @@ def with_master_weights(
         steps, inner = optimizer.update(gradients, state.optimizer, before, **extra_args)
         after = optax.apply_updates(before, steps)
         emitted = jax.tree.map(
-            lambda step, new, p, m: step if m is None else new - p.astype(new.dtype),
+            lambda step, new, p, m: step if m is None else rounded(new, p) - p.astype(new.dtype),
             steps,
             after,
             params,

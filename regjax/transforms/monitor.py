@@ -45,6 +45,12 @@ class MonitorState(NamedTuple):
     optimizer: Any
 
 
+_UNSEEN = (
+    "The monitored optimizer takes its step inside a conditional or a loop, where it cannot be "
+    "watched. Put the monitor inside: optax.MultiSteps(monitor(...), k)."
+)
+
+
 def monitor(
     optimizer: optax.GradientTransformation, every: int = 1
 ) -> optax.GradientTransformationExtraArgs:
@@ -60,9 +66,10 @@ def monitor(
         every: steps between measurements, a positive integer.
 
     Raises:
-        ValueError: if `every` is no positive integer, or, at the first update, if the optimizer
-            takes its step inside a conditional, as `optax.MultiSteps` does: wrap the monitor in
-            it and not the other way round.
+        ValueError: if `every` is no positive integer, or if the optimizer takes its step inside a
+            conditional: at `init` for `optax.MultiSteps`, at the first update for others (under
+            `jax.jit` that is JAX's UnexpectedTracerError). Wrap the monitor in it and not the
+            other way round.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -81,7 +88,11 @@ def monitor(
         weight_norm, zeros = jax.tree.map(_norm, params), jax.tree.map(_zeros, params)
         count = jnp.zeros([], jnp.int32)
         metrics = Metrics(count, weight_norm, zeros, nothing, nothing, nothing)
-        return MonitorState(count, metrics, optimizer.init(params))
+        inner = optimizer.init(params)
+        # It drops extra arguments, and with them the watch, without a word.
+        if _nodes(inner, optax.MultiStepsState):
+            raise ValueError(_UNSEEN)
+        return MonitorState(count, metrics, inner)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
@@ -115,10 +126,7 @@ def monitor(
                 state.step % every == 0, lambda: cast(measure()), lambda: state.metrics
             )
         except jax.errors.UnexpectedTracerError as error:
-            raise ValueError(
-                "The monitored optimizer takes its step inside a conditional or a loop, where it "
-                "cannot be watched. Put the monitor inside: optax.MultiSteps(monitor(...), k)."
-            ) from error
+            raise ValueError(_UNSEEN) from error
         return updates, MonitorState(optax.safe_increment(state.step), metrics, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -137,11 +145,15 @@ def read_metrics(state: Any) -> Metrics:
         >>> print(read_metrics(tx.init(jnp.array([3.0, 0.0]))).zeros)
         1
     """
-    nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, MonitorState))
-    found = [node for node in nodes if isinstance(node, MonitorState)]
+    found = _nodes(state, MonitorState)
     if len(found) != 1:
         raise ValueError(f"Expected one monitor in the optimizer's state, found {len(found)}.")
     return found[0].metrics
+
+
+def _nodes(state: Any, kind: type) -> list[Any]:
+    nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind))
+    return [node for node in nodes if isinstance(node, kind)]
 
 
 def _norm(leaf: Any) -> jax.Array:

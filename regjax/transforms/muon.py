@@ -111,4 +111,6 @@ def _numbers(given: DimensionNumbers | None, params: Tree) -> list[MuonDimension
     is_function = callable(given) and jax.tree_util.all_leaves([given])
     tree = given(params) if is_function else given
     full = jax.tree.broadcast(tree, params, is_leaf=ends)
-    return jax.tree.leaves(full, is_leaf=ends)
+    # A None among the parameters, as Equinox's filters leave it, is no leaf.
+    structure: Any = jax.tree.structure(params)
+    return structure.flatten_up_to(full)
