@@ -6,6 +6,7 @@ Penalties and the functions used with them are importable from here. Further roo
     regjax.masks         which leaves of a parameter tree are penalised
     regjax.transforms    optax GradientTransformations
     regjax.solvers       from arrays to a solution
+    regjax.paths         ridge, lasso and elastic net at every lambda, certified
     regjax.regression    ridge, lasso and elastic net by descent
     regjax.diagnostics   weight statistics, sparsity, pruning, condition number
     regjax.sweeps        vmapped lambda sweeps (extra `sweep`)
@@ -22,6 +23,7 @@ from regjax import (
     diagnostics,
     losses,
     masks,
+    paths,
     penalties,
     regression,
     solvers,
@@ -29,6 +31,7 @@ from regjax import (
 )
 from regjax.conventions import regularization_loss
 from regjax.objectives import activation_l1, activation_l2, penalized_loss
+from regjax.paths import elastic_net_path, lasso_path, ridge_path
 from regjax.penalties import (
     L0,
     L1,
@@ -102,6 +105,7 @@ __all__ = [
     "conventions",
     "diagnostics",
     "elastic_net_gradient",
+    "elastic_net_path",
     "elastic_net_penalty",
     "elastic_net_prox",
     "gaussian_log_prior",
@@ -117,6 +121,7 @@ __all__ = [
     "l2_penalty",
     "l2_prox",
     "laplace_log_prior",
+    "lasso_path",
     "load",
     "losses",
     "mask_penalty",
@@ -125,12 +130,14 @@ __all__ = [
     "max_norm_prox",
     "non_negative_penalty",
     "non_negative_prox",
+    "paths",
     "penalized_loss",
     "penalties",
     "plots",
     "regression",
     "regularization_loss",
     "ridge_closed_form",
+    "ridge_path",
     "sgd_with_weight_decay",
     "solvers",
     "sweep",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-
-from regjax._arrays import is_traced
 
 
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:
@@ -32,6 +31,18 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
             "the values in first."
         )
     return array
+
+
+def feature_names(X: Any) -> tuple[str, ...] | None:
+    """Return the column names of a data frame, or None for anything without.
+
+    Example:
+        >>> import polars as pl
+        >>> feature_names(pl.DataFrame({"age": [1.0], "bmi": [2.0]}))
+        ('age', 'bmi')
+    """
+    columns = getattr(X, "columns", None)
+    return None if columns is None else tuple(str(name) for name in columns)
 
 
 def as_response(y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:
@@ -71,7 +82,9 @@ def centred(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_float(values: Any, name: str) -> np.ndarray:
-    if is_traced(values):
+    # Only a program that has loaded jax can hold one of its tracers.
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(values, jax.core.Tracer):
         raise TypeError(
             f"{name} is traced: this function runs eagerly. Inside jit, vmap or grad use "
             "regjax.solvers."

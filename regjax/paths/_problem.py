@@ -1,0 +1,268 @@
+"""From statistics to the form that the engines solve: columns of unit variance, nothing left out.
+
+With columns divided by their standard deviations, every strength, bound and step is of the same
+order, whatever the units. Columns that cannot have a coefficient (constant, or of infinite penalty)
+are dropped, and unpenalised ones are projected out like the intercept.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from regjax.paths._data import Columns
+from regjax.paths.statistics import SufficientStatistics
+
+_CONSTANT = 1e-14
+_DEPENDENT = 1e-10
+
+
+class Shape(NamedTuple):
+    """What is asked for, the same for every lane.
+
+    Attributes:
+        fit_intercept, standardize: as in `elastic_net_path`.
+        weights: (p,) factors of lambda, 0 for none and infinity to leave a column out.
+        lower, upper: (p,) bounds in original units.
+    """
+
+    fit_intercept: bool
+    standardize: bool
+    weights: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @property
+    def bounded(self) -> bool:
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+
+class Scaling(NamedTuple):
+    """How coefficients of the standard form become those of the data, for one lane.
+
+    Attributes:
+        x_mean: (p,) what the columns were centred by, y_mean: (m,) likewise.
+        scale: (p,) what they were divided by.
+        kept: (q,) the columns in the standard form.
+        free: (f,) the unpenalised columns.
+        free_solution: (f, m) their coefficients without the others.
+        free_response: (f, q) what the others take away from them.
+        lower, upper: (p,) bounds in original units.
+    """
+
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+    scale: np.ndarray
+    kept: np.ndarray
+    free: np.ndarray
+    free_solution: np.ndarray
+    free_response: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def restore(self, b: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients (n_rows, p) and intercepts (n_rows,) in original units.
+
+        Coefficients within a rounding of a bound are on it.
+        """
+        coef = np.zeros((len(b), len(self.scale)))
+        coef[:, self.kept] = b
+        if len(self.free):
+            coef[:, self.free] = self.free_solution[:, target] - b @ self.free_response.T
+        coef /= self.scale
+        for bound in (self.lower, self.upper):
+            near = np.abs(coef - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
+            coef = np.where(near & np.isfinite(bound), bound, coef)
+        return coef, self.y_mean[target] - coef @ self.x_mean
+
+
+class Standard(NamedTuple):
+    """One lane in standard form, q columns and m responses.
+
+    Attributes:
+        gram: (q, q) second moments of the columns, of unit diagonal.
+        cross: (m, q).
+        scale: (m,) second moments of the responses.
+        null: (m,) those before unpenalised columns were projected out.
+        l1, l2: (q,) strengths per unit of `lambda l1_ratio` and `lambda (1 - l1_ratio)`.
+        lower, upper: (q,) bounds.
+        scaling: the way back.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+    scale: np.ndarray
+    null: np.ndarray
+    l1: np.ndarray
+    l2: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    scaling: Scaling
+
+
+def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
+    """Return the problem of these statistics in standard form."""
+    s = statistics
+    xx, xy, yy = s.xx / s.weight, s.xy / s.weight, s.yy / s.weight
+    x_mean, y_mean = s.x_mean, s.y_mean
+    variance = np.diag(xx).copy()
+    # What is left of a constant column is the rounding of its mean.
+    constant = variance <= np.square(_CONSTANT * x_mean)
+    unit = np.where(constant, 1.0, np.sqrt(variance)) if shape.standardize else 1.0
+    if not shape.fit_intercept:
+        xx = xx + np.outer(x_mean, x_mean)
+        xy = xy + np.outer(x_mean, y_mean)
+        yy = yy + np.square(y_mean)
+        constant = np.diag(xx) == 0
+        x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
+    deviation = np.sqrt(np.where(constant, 1.0, np.diag(xx)))
+    relative = deviation / unit
+    usable = ~constant & np.isfinite(shape.weights)
+    free = np.flatnonzero(usable & (shape.weights == 0))
+    kept = np.flatnonzero(usable & (shape.weights > 0))
+    gram = xx / np.outer(deviation, deviation)
+    cross = xy / deviation[:, None]
+    solution = np.zeros((len(free), xy.shape[1]))
+    response = np.zeros((len(free), len(kept)))
+    scale = yy
+    if len(free):
+        inverse = np.linalg.pinv(gram[np.ix_(free, free)], hermitian=True)
+        solution = inverse @ cross[free]
+        response = inverse @ gram[np.ix_(free, kept)]
+        scale = np.maximum(yy - np.einsum("fm,fm->m", cross[free], solution), 0.0)
+        cross_kept = cross[kept] - gram[np.ix_(kept, free)] @ solution
+        gram_kept = gram[np.ix_(kept, kept)] - gram[np.ix_(kept, free)] @ response
+        # A column that depends on unpenalised ones has nothing left of its own.
+        spent = np.diag(gram_kept) <= _DEPENDENT
+        cross_kept[spent] = 0.0
+        gram_kept[spent, :] = gram_kept[:, spent] = 0.0
+    else:
+        everything = len(kept) == len(deviation)
+        cross_kept = cross if everything else cross[kept]
+        gram_kept = gram if everything else gram[np.ix_(kept, kept)]
+    factors = shape.weights[kept] / relative[kept]
+    return Standard(
+        gram=gram_kept,
+        cross=np.ascontiguousarray(cross_kept.T),
+        scale=scale,
+        null=yy,
+        l1=factors,
+        l2=factors / relative[kept],
+        lower=shape.lower[kept] * deviation[kept],
+        upper=shape.upper[kept] * deviation[kept],
+        scaling=Scaling(
+            x_mean, y_mean, deviation, kept, free, solution, response, shape.lower, shape.upper
+        ),
+    )
+
+
+class DataForm(NamedTuple):
+    """Lanes of a wide matrix: their vectors, without Gram matrices, and the columns behind them.
+
+    Attributes:
+        lanes: one `Standard` each, of all p columns.
+        columns: the data. Columns that cannot have a coefficient are divided by infinity.
+        response: (n_lanes, n, m) centred responses times the root of the weights.
+    """
+
+    lanes: list[Standard]
+    columns: Columns
+    response: np.ndarray
+
+
+def data_form(X: np.ndarray, y: np.ndarray, weight: np.ndarray, shape: Shape) -> DataForm:
+    """Return the lanes of `X` (n, p) and `y` (n, m) under row weights (n_lanes, n)."""
+    n_lanes, p = len(weight), X.shape[1]
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    mean = weight @ X
+    square = np.stack([_weighted_squares(X, w, mu) for w, mu in zip(weight, mean, strict=True)])
+    constant = square <= np.square(_CONSTANT * mean)
+    unit = np.where(constant, 1.0, np.sqrt(square)) if shape.standardize else np.ones_like(mean)
+    y_mean = weight @ y
+    if not shape.fit_intercept:
+        square = square + np.square(mean)
+        constant = square == 0
+        mean, y_mean = np.zeros_like(mean), np.zeros_like(y_mean)
+    deviation = np.sqrt(np.where(constant, 1.0, square))
+    usable = ~constant & np.isfinite(shape.weights)
+    penalised = usable & (shape.weights > 0)
+    free = np.flatnonzero(shape.weights == 0)
+    root = np.sqrt(weight)
+    moved = (y - y_mean[:, None, :]) * root[:, :, None]
+    null = np.einsum("lnm,lnm->lm", moved, moved)
+    basis, solutions, responses = _projection(X, root, mean, deviation, usable, free, moved)
+    columns = Columns(X, weight, mean, np.where(penalised, deviation, np.inf), basis)
+    rooted = basis * root[:, :, None]
+    moved = moved - np.matmul(rooted, np.matmul(rooted.transpose(0, 2, 1), moved))
+    lanes = []
+    for k in range(n_lanes):
+        relative = deviation[k] / unit[k]
+        factors = np.where(penalised[k], shape.weights, 1.0) / relative
+        lanes.append(
+            Standard(
+                gram=np.zeros((0, 0)),
+                cross=columns.correlations(k, moved[k].T),
+                scale=np.einsum("nm,nm->m", moved[k], moved[k]),
+                null=null[k],
+                l1=factors,
+                l2=factors / relative,
+                lower=shape.lower * deviation[k],
+                upper=shape.upper * deviation[k],
+                scaling=Scaling(
+                    mean[k],
+                    y_mean[k],
+                    deviation[k],
+                    np.arange(p),
+                    free,
+                    solutions[k],
+                    responses[k],
+                    shape.lower,
+                    shape.upper,
+                ),
+            )
+        )
+    return DataForm(lanes, columns, moved)
+
+
+def _weighted_squares(X: np.ndarray, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return weighted mean squares about `mean`, block by block."""
+    total = np.zeros(X.shape[1])
+    rows = max(1, 2**22 // X.shape[1])
+    for start in range(0, len(X), rows):
+        part = slice(start, start + rows)
+        total += weight[part] @ np.square(X[part] - mean)
+    return total
+
+
+def _projection(
+    X: np.ndarray,
+    root: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    usable: np.ndarray,
+    free: np.ndarray,
+    response: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a basis of the unpenalised columns, their coefficients, and what others take away."""
+    n_lanes, n = root.shape
+    f, p, m = len(free), X.shape[1], response.shape[2]
+    basis = np.zeros((n_lanes, n, f))
+    solutions, responses = np.zeros((n_lanes, f, m)), np.zeros((n_lanes, f, p))
+    for k in range(n_lanes if f else 0):
+        A = (X[:, free] - mean[k, free]) / deviation[k, free] * root[k][:, None]
+        A *= usable[k, free]
+        U, s, Vt = np.linalg.svd(A, full_matrices=False)
+        real = s > 1e-12 * s.max(initial=0.0)
+        U = U[:, real]
+        basis[k, :, : U.shape[1]] = (
+            np.where(root[k][:, None] > 0, U, 0) / np.where(root[k] > 0, root[k], 1)[:, None]
+        )
+        inverse = (Vt[real].T / s[real]) @ U.T
+        solutions[k] = inverse @ response[k]
+        weighted = inverse * root[k]
+        others = weighted @ X - np.outer(weighted.sum(axis=1), mean[k])
+        others /= deviation[k]
+        others[:, free] = 0.0
+        responses[k] = others
+    return basis, solutions, responses

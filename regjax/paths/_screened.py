@@ -1,0 +1,133 @@
+"""The path of one lane with more columns than a Gram matrix can hold: few columns at a time.
+
+Chunks of neighbouring lambdas share a working set: the active columns and those that the
+sequential strong rule, or the line through the last two lambdas, lets come in (Tibshirani and
+others 2012, "Strong rules for discarding predictors in lasso-type problems"). One product of the
+chunk's residuals with all columns gives the duality gaps of the whole problem; where one is too
+large, the columns that break their bound join and the chunk is solved again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from regjax.paths._active import solve_active
+from regjax.paths._data import Columns
+from regjax.paths._problem import Standard
+from regjax.paths._rows import Rows, RowsSolution, duality_gaps
+
+_CHUNK = 5
+_MAX_ROUNDS = 12
+
+
+class _WorkingSet:
+    """Some columns of a lane with their Gram matrix, which grows and shrinks by blocks."""
+
+    def __init__(self, columns: Columns, lane: int) -> None:
+        self._columns, self._lane = columns, lane
+        n = columns.X.shape[0]
+        self.index = np.zeros(0, dtype=int)
+        self.A = np.zeros((n, 0))
+        self.gram = np.zeros((0, 0))
+
+    def keep(self, wanted: np.ndarray) -> None:
+        """Drop the columns that are not `wanted`, a boolean per column of the problem."""
+        stay = wanted[self.index]
+        if not stay.all():
+            self.index, self.A = self.index[stay], self.A[:, stay]
+            self.gram = self.gram[np.ix_(stay, stay)]
+
+    def add(self, new: np.ndarray) -> None:
+        """Append columns that are not here yet."""
+        if not len(new):
+            return
+        A = self._columns.many(self._lane, new)
+        cross = self.A.T @ A
+        self.gram = np.block([[self.gram, cross], [cross.T, A.T @ A]])
+        self.A = np.hstack([self.A, A])
+        self.index = np.concatenate([self.index, new])
+
+
+def screened_path(
+    columns: Columns,
+    lane: int,
+    problem: Standard,
+    response: np.ndarray,
+    lambdas: np.ndarray,
+    l1_ratio: float,
+    target: float,
+) -> RowsSolution:
+    """Return coefficients (n_lambdas, p) and gaps (n_lambdas,) at descending `lambdas`.
+
+    Args:
+        columns: the data, of which `lane` is solved.
+        problem: the lane's vectors, of one response; its Gram matrix is not used.
+        response: (n,) centred, times the root of the weights.
+        target: duality gap to reach.
+    """
+    p = problem.cross.shape[1]
+    cross, scale = problem.cross[0], problem.scale
+    paths, gaps = np.zeros((len(lambdas), p)), np.zeros(len(lambdas))
+    working = _WorkingSet(columns, lane)
+    bound = max(l1_ratio, 1e-3) * problem.l1
+    z, slope = cross, np.zeros(p)
+    here = max(lambdas[0], float(np.max(np.abs(cross) / bound)))
+    last = np.zeros(p)
+
+    def rows(chunk: np.ndarray, index: np.ndarray | slice, gram: np.ndarray) -> Rows:
+        n = len(chunk)
+        return Rows(
+            gram=gram,
+            cross=np.broadcast_to(cross[index], (n, len(cross[index]))),
+            scale=np.broadcast_to(scale[0], n),
+            l1=chunk[:, None] * l1_ratio * problem.l1[index],
+            l2=chunk[:, None] * (1 - l1_ratio) * problem.l2[index],
+            lower=problem.lower[index],
+            upper=problem.upper[index],
+        )
+
+    for first in range(0, len(lambdas), _CHUNK):
+        chunk = lambdas[first : first + _CHUNK]
+        end = chunk[-1]
+        threshold = max(2 * end - here, 0.6 * end) * bound
+        ahead = z + slope * (here - end)
+        wanted = (last != 0) | (np.abs(z) >= threshold) | (np.abs(ahead) >= 0.98 * end * bound)
+        working.keep(wanted)
+        wanted[working.index] = False
+        working.add(np.flatnonzero(wanted))
+        b = np.tile(last[working.index], (len(chunk), 1))
+        for _ in range(_MAX_ROUNDS):
+            local = rows(chunk, working.index, working.gram)
+            start = b[0]
+            for k in range(len(chunk)):
+                start = solve_active(
+                    local.gram,
+                    local.cross[k],
+                    local.l1[k],
+                    local.l2[k],
+                    local.lower,
+                    local.upper,
+                    start,
+                )
+                b[k] = start
+            found = columns.correlations(lane, response - b @ working.A.T)
+            whole = np.zeros((len(chunk), p))
+            whole[:, working.index] = b
+            everything = rows(chunk, slice(None), working.gram)
+            gap = duality_gaps(everything, whole, found)
+            open_side = np.where(found > 0, problem.upper > 0, problem.lower < 0)
+            excess = np.max(np.where(open_side, np.abs(found) - everything.l1, -np.inf), axis=0)
+            excess[working.index] = -np.inf
+            outside = np.flatnonzero(excess > 0)
+            if (gap <= target).all() or not len(outside):
+                break
+            most = max(20, len(working.index) // 2)
+            new = outside[np.argsort(excess[outside])[::-1][:most]]
+            working.add(new)
+            b = np.hstack([b, np.zeros((len(chunk), len(new)))])
+        paths[first : first + _CHUNK], gaps[first : first + _CHUNK] = whole, gap
+        before = found[-2] if len(chunk) > 1 else z
+        step = chunk[-2] - end if len(chunk) > 1 else here - end
+        slope = (found[-1] - before) / step if step > 0 else np.zeros(p)
+        z, here, last = found[-1], end, whole[-1]
+    return RowsSolution(paths, gaps)
