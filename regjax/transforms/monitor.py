@@ -57,8 +57,9 @@ def monitor(
     """Measure what `optimizer` does, at the first of every `every` steps; the steps are the same.
 
     The metrics are `state.metrics` of the returned transformation, or `read_metrics(state)`
-    wherever it stands in a larger one. Under `jax.vmap` with a step count per lane both sides of
-    the choice are computed, so that `every` saves nothing there.
+    wherever it stands in a larger one. With `every` above 1 a measured step is computed twice, so
+    that the others cost nothing. Under `jax.vmap` with a step count per lane both sides of the
+    choice are computed, so that `every` saves nothing there.
 
     Args:
         optimizer: any optax transformation; the penalties' parts are known of those of
@@ -98,18 +99,19 @@ def monitor(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, MonitorState]:
         params = require_params(params)
-        watched: list[Parts] = []
         gradients = updates
-        updates, inner = optimizer.update(
-            gradients, state.optimizer, params, **extra_args, watch=watched.append
-        )
 
-        def measure() -> Metrics:
+        def step(gradients: Tree, **watch: Any) -> tuple[Tree, Any]:
+            return optimizer.update(gradients, state.optimizer, params, **extra_args, **watch)
+
+        def measured() -> tuple[Metrics, tuple[Tree, Any]]:
+            watched: list[Parts] = []
+            updates, inner = step(gradients, watch=watched.append)
             after = optax.apply_updates(params, updates)
             weight_norm = jax.tree.map(_norm, after)
             ratios = [jax.tree.map(_ratio, *reversed(parts())) for parts in watched]
             nothing = jax.tree.map(jnp.zeros_like, weight_norm)
-            return Metrics(
+            metrics = Metrics(
                 step=optax.safe_increment(state.step),
                 weight_norm=weight_norm,
                 zeros=jax.tree.map(_zeros, after),
@@ -117,14 +119,19 @@ def monitor(
                 effective_learning_rate=jax.tree.map(_ratio, updates, params),
                 decay_to_gradient=jax.tree.map(lambda *r: sum(r), nothing, *ratios),
             )
-
-        def cast(new: Metrics) -> Metrics:
-            return jax.tree.map(lambda x, old: x.astype(old.dtype), new, state.metrics)
+            metrics = jax.tree.map(lambda x, old: x.astype(old.dtype), metrics, state.metrics)
+            return metrics, (updates, inner)
 
         try:
-            metrics = jax.lax.cond(
-                state.step % every == 0, lambda: cast(measure()), lambda: state.metrics
-            )
+            if every == 1:
+                metrics, (updates, inner) = measured()
+            else:
+                # Whatever a conditional reads is written out at every step, so it reads inputs
+                # of the step alone and takes a measured step twice.
+                metrics = jax.lax.cond(
+                    state.step % every == 0, lambda: measured()[0], lambda: state.metrics
+                )
+                updates, inner = step(_after(metrics, gradients))
         except jax.errors.UnexpectedTracerError as error:
             raise ValueError(_UNSEEN) from error
         return updates, MonitorState(optax.safe_increment(state.step), metrics, inner)
@@ -154,6 +161,20 @@ def read_metrics(state: Any) -> Metrics:
 def _nodes(state: Any, kind: type) -> list[Any]:
     nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, kind))
     return [node for node in nodes if isinstance(node, kind)]
+
+
+def _after(metrics: Metrics, gradients: Tree) -> Tree:
+    """Return `gradients`, in a form that the compiler cannot compute before the metrics.
+
+    Parameters and state in donated buffers may then be overwritten after the measurement; as it
+    is, the compiler would copy them at every step.
+    """
+
+    def follow(leaf: Any) -> Any:
+        number = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+        return jnp.where(metrics.step < 0, 0, leaf) if number else leaf
+
+    return jax.tree.map(follow, gradients)
 
 
 def _norm(leaf: Any) -> jax.Array:
