@@ -7,7 +7,15 @@ import optax
 import pytest
 
 from regjax import masks
-from regjax.transforms import adamc, adamw, decoupled_weight_decay, lionw, muonw, sgdw
+from regjax.transforms import (
+    adamc,
+    adamw,
+    decoupled_weight_decay,
+    lionw,
+    muon_direction,
+    muonw,
+    sgdw,
+)
 
 RATE, STRENGTH = 0.05, 0.4
 PARAMS = {
@@ -131,6 +139,12 @@ def test_a_zero_leaf_stays_at_zero_without_nan(name, dtype):
     np.testing.assert_allclose(
         found["other"]["kernel"], 1 - RATE * STRENGTH / 2, rtol=2 * np.finfo(dtype).eps
     )
+
+
+def test_a_step_towards_a_target_has_a_derivative_at_a_zero_leaf():
+    w, tx = jnp.zeros(2), sgdw(0.5, 0.5, target_norm=1.0)
+    moved = jax.grad(lambda w: tx.update(jnp.ones(2), tx.init(w), w)[0].sum())
+    np.testing.assert_allclose(moved(w), -0.25, rtol=1e-6)
 
 
 def test_the_norm_of_a_bfloat16_leaf_is_summed_in_float32():
@@ -468,6 +482,8 @@ def test_schedules_of_rate_and_strength_reach_the_variants(variant, x64):
 def test_variants_keep_short_dtypes(variant, low):
     tx = adamw(optax.linear_schedule(0.1, 0.01, 5), STRENGTH, **VARIANTS[variant])
     start = params(low)
+    updates, _ = jax.eval_shape(tx.update, start, tx.init(start), start)
+    assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(low)}
     found = last(run(tx, start, 5))
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(low)}
     wide = last(run(tx, jax.tree.map(lambda x: x.astype(jnp.float32), start), 5))
@@ -482,8 +498,25 @@ def test_variants_leave_masked_leaves_alone(variant):
     assert gap(found["body"]["kernel"], free["body"]["kernel"]) > 1e-3
 
 
-def test_the_link_itself_takes_the_options_of_the_ready_made():
-    for options in VARIANTS.values():
-        ready = run(adamw(RATE, STRENGTH, **options), params(), 3)
-        link = decoupled_weight_decay(optax.scale_by_adam(), RATE, STRENGTH, **options)
-        assert gap(run(link, params(), 3), ready) == 0
+LINKS = {
+    "sgdw": optax.identity(),
+    "adamw": optax.scale_by_adam(),
+    "lionw": optax.scale_by_lion(),
+    "muonw": muon_direction(),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_ready_made_hand_every_option_to_the_link(name):
+    mask = masks.by_path("body/*")
+    options = {**VARIANTS["both"], **VARIANTS["scaled_by"], "mask": mask}
+    link = decoupled_weight_decay(LINKS[name], RATE, STRENGTH, **options)
+    ready = run(MAKERS[name](RATE, STRENGTH, **options), params(), 3)
+    assert gap(run(link, params(), 3), ready) < 1e-6
+
+
+def test_moments_may_be_short():
+    tx = adamc(RATE, STRENGTH, normalized=BODY, mu_dtype=jnp.bfloat16)
+    for made in (tx, lionw(RATE, STRENGTH, mu_dtype=jnp.bfloat16)):
+        moments = made.init(params()).direction.mu
+        assert {leaf.dtype for leaf in jax.tree.leaves(moments)} == {jnp.dtype(jnp.bfloat16)}

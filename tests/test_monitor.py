@@ -212,6 +212,13 @@ def test_zero_weights_and_zero_gradients_give_no_nan():
             assert leaf == 0
 
 
+def test_a_step_away_from_zero_weights_is_infinitely_large():
+    w, tx = jnp.zeros(2), monitor(sgdw(RATE, STRENGTH))
+    _, state = tx.update(jnp.ones(2), tx.init(w), w)
+    assert read_metrics(state).effective_learning_rate == np.inf
+    assert read_metrics(state).decay_to_gradient == 0
+
+
 # --- the steps are the same ---
 
 OPTIMIZERS = {
@@ -447,6 +454,14 @@ def test_metrics_of_short_weights_are_float32():
     # In bfloat16 the sum of 10,000 squares of 1 stops at 256.
     assert metrics.gradient_norm == 100
     assert metrics.decay_to_gradient == pytest.approx(STRENGTH, rel=1e-2)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_gradients_wider_than_the_weights_do_not_widen_the_metrics(every, x64):
+    w, tx = jnp.ones(2, jnp.float32), monitor(optax.sgd(RATE), every)
+    state = tx.init(w)
+    _, after = tx.update(jnp.ones(2, jnp.float64), state, w)
+    assert [x.dtype for x in after.metrics] == [x.dtype for x in state.metrics]
 
 
 # --- reading ---

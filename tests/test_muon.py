@@ -169,7 +169,7 @@ def test_biases_norms_and_other_leaves_go_to_adam_by_name():
     g = jax.tree.map(lambda x: jnp.array([[1.0, 2.0], [0.0, 1.0]]).astype(x.dtype), start)
     direction = muon_direction(nesterov=False)
     found, _ = jax.jit(direction.update)(g, direction.init(start), start)
-    for leaf in (found["norm"]["scale"], found["dense"]["bias"]):
+    for leaf in (found["norm"]["scale"], found["dense"]["bias"], found["steps"]):
         np.testing.assert_allclose(leaf, np.sign(g["dense"]["kernel"]), atol=1e-4)
     assert np.abs(found["dense"]["kernel"] - np.sign(g["dense"]["kernel"])).max() > 0.1
     # Descent: as a direction it is subtracted.

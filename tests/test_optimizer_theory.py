@@ -273,6 +273,54 @@ def test_prox_adam_ends_at_the_minimiser_of_loss_and_penalty(name, x64):
         assert 2 <= np.count_nonzero(expected == 0) <= 7
 
 
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 30.0])
+def test_steps_in_a_metric_of_any_spread_meet_their_optimality_condition(scale, x64):
+    rng = np.random.default_rng(3)
+    v, steps = scale * rng.normal(size=(40, 8)), 10.0 ** rng.uniform(-4, 4, size=(40, 8))
+    rows = np.broadcast_to(np.arange(40)[:, None], (40, 8))
+    w = np.asarray(GroupLasso(0.1, rows, 40, jnp.ones(40)).prox(jnp.asarray(v), steps))
+    norms = np.linalg.norm(w, axis=1, keepdims=True)
+    alive = norms[:, 0] > 0
+    slopes = (v - w) / steps
+    np.testing.assert_allclose(
+        slopes[alive],
+        (0.1 * w / np.where(norms > 0, norms, 1))[alive],
+        rtol=1e-9,
+        atol=1e-9 * np.abs(slopes).max(),
+    )
+    assert (np.linalg.norm((v / steps)[~alive], axis=1) <= 0.1).all()
+
+    w = np.asarray(MaxNorm(0.5, axis=1).prox(jnp.asarray(v), steps))
+    outside = np.linalg.norm(v, axis=1) > 0.5
+    np.testing.assert_array_equal(w[~outside], v[~outside])
+    np.testing.assert_allclose(np.linalg.norm(w[outside], axis=1), 0.5, rtol=1e-12)
+    if scale >= 1:
+        # One multiplier for a row, where rounding leaves digits to see it by.
+        multipliers = np.where(np.abs(v - w) > 1e-3 * np.abs(v), (v - w) / (steps * w), np.nan)
+        spread = np.nanmax(multipliers, axis=1) / np.nanmin(multipliers, axis=1)
+        np.testing.assert_allclose(spread[outside], 1, rtol=1e-9)
+
+
+def test_steps_in_a_metric_of_any_spread_reach_the_radius_to_rounding(dtype):
+    rng = np.random.default_rng(4)
+    v, steps = rng.normal(size=(40, 8)), 10.0 ** rng.uniform(-3, 3, size=(40, 8))
+    prox = MaxNorm(0.5, axis=1).prox
+    # Row by row, because rows together are iterated until the last one has arrived.
+    rows = jnp.asarray(v[:, None], dtype), jnp.asarray(steps[:, None], dtype)
+    w = np.asarray(jax.lax.map(lambda row: prox(*row), rows)[:, 0], np.float64)
+    outside = np.linalg.norm(v, axis=1) > 0.5
+    assert outside.sum() > 30
+    tolerance = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(np.linalg.norm(w[outside], axis=1), 0.5, rtol=tolerance)
+
+
+def test_steps_far_smaller_than_the_weights_leave_them_alone():
+    # The square of the ratio of weight to step overflows.
+    v, steps = jnp.array([1e10, -2e10]), jnp.array([1e-12, 3e-12])
+    found = GroupLasso(1.0, np.zeros(2, int), 1).prox(v, steps)
+    np.testing.assert_allclose(found, v, rtol=1e-6)
+
+
 def test_the_constrained_minimum_is_that_of_the_multiplier(x64):
     """Least squares within a ball, by a root of `||w(mu)|| = radius`."""
     X, y = data()
