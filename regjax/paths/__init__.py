@@ -1,5 +1,7 @@
 """Whole paths of ridge, lasso and elastic net, every solution with its duality gap."""
 
+from regjax.paths.cv import CrossValidation, elastic_net_cv, lasso_cv
+from regjax.paths.folds import k_folds, time_ordered_folds
 from regjax.paths.path import (
     ConvergenceWarning,
     Path,
@@ -11,10 +13,15 @@ from regjax.paths.statistics import SufficientStatistics, sufficient_statistics
 
 __all__ = [
     "ConvergenceWarning",
+    "CrossValidation",
     "Path",
     "SufficientStatistics",
+    "elastic_net_cv",
     "elastic_net_path",
+    "k_folds",
+    "lasso_cv",
     "lasso_path",
     "ridge_path",
     "sufficient_statistics",
+    "time_ordered_folds",
 ]

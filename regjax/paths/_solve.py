@@ -10,6 +10,7 @@ from regjax.paths._active import solve_active
 from regjax.paths._gram import gram_path, path_rows
 from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
 from regjax.paths._problem import DataForm, Standard
+from regjax.paths._ridge import spectrum_of_gram, spectrum_of_rows
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
 
@@ -51,11 +52,12 @@ def solve_statistics(
     found = []
     for i, lane in enumerate(lanes):
         target = tol * lane.null / 2
-        if i in exact:
-            rows = path_rows(lane, slice(None), lambdas, l1_ratio)
-            b = exact[i]
-            gap = duality_gaps(rows, b, rows.cross - b @ lane.gram)[None]
-            b = b[None]
+        if l1_ratio == 0 and not _bounded(lane) and lambdas.size:
+            b = spectrum_of_gram(lane.gram, lane.cross, lane.l2).solutions(lambdas)
+            gap = _gram_gaps(lane, b, lambdas, l1_ratio)
+        elif i in exact:
+            b = exact[i][None]
+            gap = _gram_gaps(lane, b, lambdas, l1_ratio)
         else:
             b, gap = gram_path(lane, lambdas, l1_ratio, target)
         b, gap = _finish(lane, b, gap, lambdas, l1_ratio, target)
@@ -79,7 +81,14 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             np.zeros((m, lambdas.shape[1], lane.cross.shape[1])),
             np.full(lambdas.shape, np.inf),
         )
-        if i in exact:
+        if l1_ratio == 0 and not _bounded(lane) and lambdas.size:
+            A = columns.many(i, np.arange(lane.cross.shape[1]))
+            b = spectrum_of_rows(A, form.response[i].T, lane.l2).solutions(lambdas)
+            z = form.response[i].T[:, None] - b @ A.T
+            z = (z.reshape(-1, len(A)) @ A).reshape(b.shape[0] * b.shape[1], -1)
+            rows = path_rows(lane, slice(None), lambdas, l1_ratio)
+            gap = duality_gaps(rows, b.reshape(z.shape), z).reshape(lambdas.shape)
+        elif i in exact:
             b[0] = exact[i]
             gap[0] = _data_gaps(form, i, b[0], lambdas, l1_ratio)
         for k in range(m):
@@ -130,12 +139,21 @@ def _exact(
     lanes: list[Standard], design: Design, lambdas: np.ndarray, l1_ratio: float
 ) -> dict[int, np.ndarray]:
     """Return by lane the coefficients of those whose whole path the homotopy has walked."""
-    bounded = any(np.isfinite(x.lower).any() or np.isfinite(x.upper).any() for x in lanes)
-    if l1_ratio != 1 or bounded or lambdas.shape[1] == 0:
+    if l1_ratio != 1 or any(map(_bounded, lanes)) or lambdas.shape[1] == 0:
         return {}
     strength = np.stack([lane.l1 for lane in lanes])
     paths, done = homotopy(design, strength, lambdas[0], max_kinks=8 * design.capacity + 50)
     return {int(i): paths[i] for i in np.flatnonzero(done)}
+
+
+def _bounded(lane: Standard) -> bool:
+    return bool(np.isfinite(lane.lower).any() or np.isfinite(lane.upper).any())
+
+
+def _gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray, l1_ratio: float) -> np.ndarray:
+    rows = path_rows(lane, slice(None), lambdas, l1_ratio)
+    flat = b.reshape(len(rows.l1), -1)
+    return duality_gaps(rows, flat, rows.cross - flat @ lane.gram).reshape(lambdas.shape)
 
 
 def _cross(lanes: list[Standard]) -> np.ndarray:
