@@ -29,11 +29,13 @@ OPTIMIZERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adamw": lambda: adamw(1e-3, 0.1),
     "prox_adam, L1": lambda: prox_adam(1e-3, L1(1e-4)),
 }
-EVERY = (1, 10, 20, 100)
+EVERY = (1, 10, 50, 100)
 EVERY_COLUMNS = [f"every={n}" for n in EVERY]
 # Steps of one program before the next one's turn: a multiple of every `every`.
 BLOCK = 100
-ROUNDS = 15
+ROUNDS = 4
+# New buffers each time: where a program's buffers lie in memory may cost it a third.
+PLACEMENTS = 5
 
 
 def measure(name: str) -> dict[str, float]:
@@ -44,12 +46,14 @@ def measure(name: str) -> dict[str, float]:
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(BATCH, WIDTHS[0])), jnp.float32)
     y = jnp.asarray(rng.integers(0, WIDTHS[-1], BATCH))
-    trainings = {way: _Training(optimizer, x, y) for way, optimizer in ways.items()}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(ROUNDS + 1):
+    kept: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(PLACEMENTS):
+        trainings = {way: _Training(optimizer, x, y) for way, optimizer in ways.items()}
         for way, training in trainings.items():
-            seconds[way].append(training.block() / BLOCK)
-    kept = {way: times[1:] for way, times in seconds.items()}
+            training.block()
+        for _ in range(ROUNDS):
+            for way, training in trainings.items():
+                kept[way].append(training.block() / BLOCK)
     result = {way: 1e3 * statistics.median(times) for way, times in kept.items()}
     for way in kept:
         ratios = [a / b for a, b in zip(kept[way], kept["plain"], strict=True)]
@@ -108,7 +112,7 @@ def main() -> None:
         f"{describe()}",
         f"Made by `python -m benchmarks.monitor`: a perceptron {'-'.join(map(str, WIDTHS))} of "
         f"{n_weights:,} parameters in float32, batches of {BATCH}, one compiled step with donated "
-        f"buffers. Programs take turns of {BLOCK} steps, {ROUNDS} rounds; milliseconds per step "
+        f"buffers. Programs take turns of {BLOCK} steps, {ROUNDS} rounds in each of {PLACEMENTS} sets of fresh buffers; milliseconds per step "
         "and ratios to the plain step of the same round, medians; in brackets the ratio of the "
         "fastest rounds, which other users of the machine disturb less. `plain, again` is the "
         "plain step a second time: it says how far to trust the ratios.",

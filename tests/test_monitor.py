@@ -252,13 +252,22 @@ def descend(tx, start, n_steps=7):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_monitored_steps_are_the_same_bit_for_bit_and_so_is_the_inner_state(name):
+def test_the_monitored_steps_are_the_same_and_so_is_the_inner_state(name):
     tx = OPTIMIZERS[name]
-    plain, inner = descend(tx, tree(PARAMS))
-    watched, state = descend(monitor(tx, every=3), tree(PARAMS))
-    for a, b in ((plain, watched), (inner, state.optimizer)):
-        assert jax.tree.structure(a) == jax.tree.structure(b)
-        jax.tree.map(np.testing.assert_array_equal, a, b)
+    w, g = tree(PARAMS), tree(jax.tree.map(np.sin, PARAMS))
+    watching = monitor(tx, every=3)
+    expected = tx.update(g, tx.init(w), w)
+    updates, state = watching.update(g, watching.init(w), w)
+    assert jax.tree.structure((updates, state.optimizer)) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, (updates, state.optimizer), expected)
+    # Compiled as a whole, two programs may round a product and a sum once or twice.
+    plain, inner = descend(tx, w)
+    watched, state = descend(watching, w)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        (plain, inner),
+        (watched, state.optimizer),
+    )
 
 
 @pytest.mark.parametrize("every", [1, 3])

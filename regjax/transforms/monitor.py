@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from regjax._arrays import Tree, float_array, widen
+from regjax._pytree import pytree_dataclass
 from regjax.transforms._step import Parts, require_params
 
 
@@ -37,12 +40,42 @@ class Metrics(NamedTuple):
     decay_to_gradient: Tree
 
 
-class MonitorState(NamedTuple):
-    """Steps taken so far, the metrics last measured, and the state of the wrapped optimizer."""
+@pytree_dataclass
+class MonitorState:
+    """What was measured last, packed, beside the state of the wrapped optimizer.
+
+    Few arrays, because a call of a compiled step pays for each: a scalar per leaf and metric
+    costs more than the measurement.
+
+    Attributes:
+        step: steps taken so far, int32.
+        measured: the step that was measured, int32.
+        norms: (4, n_leaves) the metrics of `_NORMS`.
+        zeros: (n_leaves,) int32.
+        optimizer: the wrapped optimizer's state.
+        structure: of the parameters.
+    """
 
     step: jax.Array
-    metrics: Metrics
+    measured: jax.Array
+    norms: jax.Array
+    zeros: jax.Array
     optimizer: Any
+    structure: Any = dataclasses.field(metadata={"static": True})
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics last measured; leading axes of a `vmap` stay in front."""
+
+        def unpack(rows: jax.Array) -> Tree:
+            leaves = [rows[..., i] for i in range(self.structure.num_leaves)]
+            return jax.tree.unflatten(self.structure, leaves)
+
+        trees = {name: unpack(self.norms[..., i, :]) for i, name in enumerate(_NORMS)}
+        return Metrics(step=self.measured, zeros=unpack(self.zeros), **trees)
+
+
+_NORMS = ("weight_norm", "gradient_norm", "effective_learning_rate", "decay_to_gradient")
 
 
 _UNSEEN = (
@@ -85,56 +118,59 @@ def monitor(
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Tree) -> MonitorState:
-        nothing = jax.tree.map(lambda p: jnp.zeros((), _norm(p).dtype), params)
-        weight_norm, zeros = jax.tree.map(_norm, params), jax.tree.map(_zeros, params)
-        count = jnp.zeros([], jnp.int32)
-        metrics = Metrics(count, weight_norm, zeros, nothing, nothing, nothing)
         inner = optimizer.init(params)
         # It drops extra arguments, and with them the watch, without a word.
         if _nodes(inner, optax.MultiStepsState):
             raise ValueError(_UNSEEN)
-        return MonitorState(count, metrics, inner)
+        weight_norm = _each(_norm, params)
+        norms = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
+        zero = jnp.zeros([], jnp.int32)
+        structure = jax.tree.structure(params)
+        return MonitorState(zero, zero, norms, _each(_zeros, params), inner, structure)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, MonitorState]:
         params = require_params(params)
         gradients = updates
+        following = optax.safe_increment(state.step)
 
         def step(gradients: Tree, **watch: Any) -> tuple[Tree, Any]:
             return optimizer.update(gradients, state.optimizer, params, **extra_args, **watch)
 
-        def measured() -> tuple[Metrics, tuple[Tree, Any]]:
+        def measured() -> tuple[tuple, tuple[Tree, Any]]:
             watched: list[Parts] = []
             updates, inner = step(gradients, watch=watched.append)
             after = optax.apply_updates(params, updates)
-            weight_norm = jax.tree.map(_norm, after)
-            ratios = [jax.tree.map(_ratio, *reversed(parts())) for parts in watched]
-            nothing = jax.tree.map(jnp.zeros_like, weight_norm)
-            metrics = Metrics(
-                step=optax.safe_increment(state.step),
-                weight_norm=weight_norm,
-                zeros=jax.tree.map(_zeros, after),
-                gradient_norm=jax.tree.map(_norm, gradients),
-                effective_learning_rate=jax.tree.map(_ratio, updates, params),
-                decay_to_gradient=jax.tree.map(lambda *r: sum(r), nothing, *ratios),
+            weight_norm = _each(_norm, after)
+            ratios = [_each(_ratio, *reversed(parts())) for parts in watched]
+            norms = jnp.stack(
+                [
+                    weight_norm,
+                    _each(_norm, gradients),
+                    _each(_ratio, updates, params),
+                    sum(ratios, start=jnp.zeros_like(weight_norm)),
+                ]
             )
-            metrics = jax.tree.map(lambda x, old: x.astype(old.dtype), metrics, state.metrics)
-            return metrics, (updates, inner)
+            packed = (following, norms.astype(state.norms.dtype), _each(_zeros, after))
+            return packed, (updates, inner)
 
         try:
             if every == 1:
-                metrics, (updates, inner) = measured()
+                packed, (updates, inner) = measured()
             else:
                 # Whatever a conditional reads is written out at every step, so it reads inputs
                 # of the step alone and takes a measured step twice.
-                metrics = jax.lax.cond(
-                    state.step % every == 0, lambda: measured()[0], lambda: state.metrics
+                packed = jax.lax.cond(
+                    state.step % every == 0,
+                    lambda: measured()[0],
+                    lambda: (state.measured, state.norms, state.zeros),
                 )
-                updates, inner = step(_after(metrics, gradients))
+                updates, inner = step(_after(packed[0], gradients))
         except jax.errors.UnexpectedTracerError as error:
             raise ValueError(_UNSEEN) from error
-        return updates, MonitorState(optax.safe_increment(state.step), metrics, inner)
+        at, norms, zeros = packed
+        return updates, MonitorState(following, at, norms, zeros, inner, state.structure)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -163,18 +199,24 @@ def _nodes(state: Any, kind: type) -> list[Any]:
     return [node for node in nodes if isinstance(node, kind)]
 
 
-def _after(metrics: Metrics, gradients: Tree) -> Tree:
-    """Return `gradients`, in a form that the compiler cannot compute before the metrics.
+def _after(measured: jax.Array, gradients: Tree) -> Tree:
+    """Return `gradients`, in a form that the compiler cannot compute before the measurement.
 
-    Parameters and state in donated buffers may then be overwritten after the measurement; as it
-    is, the compiler would copy them at every step.
+    Parameters and state in donated buffers may then be overwritten after it; as it is, the
+    compiler would copy them at every step.
     """
 
     def follow(leaf: Any) -> Any:
         number = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-        return jnp.where(metrics.step < 0, 0, leaf) if number else leaf
+        return jnp.where(measured < 0, 0, leaf) if number else leaf
 
     return jax.tree.map(follow, gradients)
+
+
+def _each(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
+    """Return `function` of every leaf as one vector."""
+    values = jax.tree.leaves(jax.tree.map(function, tree, *rest))
+    return jnp.stack(values) if values else jnp.zeros(0)
 
 
 def _norm(leaf: Any) -> jax.Array:
