@@ -49,7 +49,7 @@ def measure(name: str) -> dict[str, float]:
     kept: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(PLACEMENTS):
         trainings = {way: _Training(optimizer, x, y) for way, optimizer in ways.items()}
-        for way, training in trainings.items():
+        for training in trainings.values():
             training.block()
         for _ in range(ROUNDS):
             for way, training in trainings.items():
@@ -112,7 +112,8 @@ def main() -> None:
         f"{describe()}",
         f"Made by `python -m benchmarks.monitor`: a perceptron {'-'.join(map(str, WIDTHS))} of "
         f"{n_weights:,} parameters in float32, batches of {BATCH}, one compiled step with donated "
-        f"buffers. Programs take turns of {BLOCK} steps, {ROUNDS} rounds in each of {PLACEMENTS} sets of fresh buffers; milliseconds per step "
+        f"buffers. Programs take turns of {BLOCK} steps, {ROUNDS} rounds in each of {PLACEMENTS} "
+        "sets of fresh buffers; milliseconds per step "
         "and ratios to the plain step of the same round, medians; in brackets the ratio of the "
         "fastest rounds, which other users of the machine disturb less. `plain, again` is the "
         "plain step a second time: it says how far to trust the ratios.",

@@ -51,6 +51,9 @@ def sgd_l2(
 ) -> optax.GradientTransformation:
     """Return SGD on `loss + lambda_ / 2 * sum w^2`: what torch calls SGD with weight_decay.
 
+    Loshchilov and Hutter (2019), algorithm 1, SGD with L2 regularization. Without momentum
+    it is `sgdw` (their proposition 1).
+
     Example:
         >>> import jax.numpy as jnp, optax
         >>> tx, w = sgd_l2(0.1, 0.5), jnp.array([2.0])
@@ -111,7 +114,8 @@ def adam_l2(
 ) -> optax.GradientTransformation:
     """Return Adam with L2 in the gradient: what torch calls Adam with weight_decay.
 
-    Further arguments are those of `optax.adam`: `b1`, `b2`, `eps`, ...
+    Loshchilov and Hutter (2019), algorithm 2, Adam with L2 regularization; Kingma and Ba
+    (2015), algorithm 1, for Adam itself. It minimises the loss plus L2. Further arguments are those of `optax.adam`: `b1`, `b2`, `eps`, ...
 
     Example:
         >>> import jax.numpy as jnp
@@ -272,6 +276,9 @@ def muonw(
 ) -> optax.GradientTransformationExtraArgs:
     """Return Muon on matrices and Adam on the rest, with decoupled decay beside both.
 
+    Jordan (2024), "Muon: an optimizer for hidden layers in neural networks", on the direction
+    of `optax.contrib.muon`, which gives `nesterov` to Adam too.
+
     A decay of `lr lambda` bounds the spectral norm of a matrix by the largest singular value
     of Muon's direction (about 1.2, times `sqrt(max(1, outputs / inputs))`) over `lambda_`
     (Chen, Li and Liu 2025, "Muon optimizes under spectral norm constraints"). Further
@@ -318,7 +325,8 @@ def prox_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     """Return SGD with a proximal step of size `learning_rate` after each of its own.
 
-    Without momentum its fixed points are those of `loss + penalty`. Momentum lengthens the
+    Duchi and Singer (2009), "Efficient online and batch learning using forward backward
+    splitting", equation 4. Without momentum its fixed points are those of `loss + penalty`. Momentum lengthens the
     steps on the loss by `1 / (1 - momentum)` in the long run and not the proximal ones,
     which weakens the penalty by that factor.
 
