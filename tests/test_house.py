@@ -41,6 +41,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 NEED_NO_EXAMPLE = {
     "Choice",
     "ConvergenceWarning",
+    "CrossValidation",
     "Encoding",
     "LaneRun",
     "LeastSquares",

@@ -115,7 +115,8 @@ def adam_l2(
     """Return Adam with L2 in the gradient: what torch calls Adam with weight_decay.
 
     Loshchilov and Hutter (2019), algorithm 2, Adam with L2 regularization; Kingma and Ba
-    (2015), algorithm 1, for Adam itself. It minimises the loss plus L2. Further arguments are those of `optax.adam`: `b1`, `b2`, `eps`, ...
+    (2015), algorithm 1, for Adam itself. It minimises the loss plus L2. Further arguments are
+    those of `optax.adam`: `b1`, `b2`, `eps`, ...
 
     Example:
         >>> import jax.numpy as jnp
@@ -326,9 +327,9 @@ def prox_sgd(
     """Return SGD with a proximal step of size `learning_rate` after each of its own.
 
     Duchi and Singer (2009), "Efficient online and batch learning using forward backward
-    splitting", equation 4. Without momentum its fixed points are those of `loss + penalty`. Momentum lengthens the
-    steps on the loss by `1 / (1 - momentum)` in the long run and not the proximal ones,
-    which weakens the penalty by that factor.
+    splitting", equation 4. Without momentum its fixed points are those of `loss + penalty`.
+    Momentum lengthens the steps on the loss by `1 / (1 - momentum)` in the long run and not
+    the proximal ones, which weakens the penalty by that factor.
 
     Example:
         >>> import jax.numpy as jnp, optax
