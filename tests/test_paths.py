@@ -77,7 +77,9 @@ class Problem:
         )
         excess = np.where(at_upper, np.minimum(excess, 0), excess)
         excess = np.where(at_lower, np.maximum(excess, 0), excess)
-        unit = spread[used] * np.sqrt(2 * self.null())
+        # A gap of e allows a violation of sqrt(2 e curvature) in every coordinate.
+        curvature = spread[used] ** 2 + lambda_ * f * (1 - ratio) * s**2
+        unit = np.sqrt(curvature * 2 * self.null())
         violation = np.max(np.abs(excess) / unit, initial=0.0)
         if self.settings.get("fit_intercept", True):
             violation = max(violation, abs(residual.sum()) / np.sqrt(2 * self.null()))

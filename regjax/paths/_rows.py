@@ -132,14 +132,20 @@ def solve_rows(
 def _correct(
     problem: Rows, b: np.ndarray, z: np.ndarray, gram: np.ndarray, lipschitz: float, effort: int
 ) -> np.ndarray:
-    """Return `b` moved towards the minimiser; all products are in float32."""
+    """Return `b` moved towards the minimiser; all products are in float32.
+
+    Moves are counted from `b`, and what pulls on them is formed in float64: near the minimum it is
+    the small difference of a correlation and its bound, which float32 would lose.
+    """
     f = np.float32
-    base, pull = b.astype(f), z.astype(f)
+    sigma = np.where(b != 0, np.sign(b), np.sign(z))
+    pull = (z - problem.l1 * sigma - problem.l2 * b).astype(f)
+    base, side = b.astype(f), sigma.astype(f)
     l1, l2 = problem.l1.astype(f), problem.l2.astype(f)
     lower, upper = problem.lower.astype(f), problem.upper.astype(f)
     bounded = bool(np.isfinite(lower).any() or np.isfinite(upper).any())
     step = f(1) / (f(lipschitz) + l2)
-    threshold = step * l1
+    across = 2 * step * l1 * side
 
     moved = np.zeros_like(base)
     ahead, product = moved, np.zeros_like(base)
@@ -147,12 +153,13 @@ def _correct(
     for k in range(min(4 * effort + 1, _MAX_INNER)):
         if k:
             product = ahead @ gram
-        u = base + ahead
-        u = u + step * (pull - product - l2 * u)
-        u = np.sign(u) * np.maximum(np.abs(u) - threshold, 0)
+        new = ahead + step * (pull - product - l2 * ahead)
+        # The soft threshold: on the side of `b` the pull holds as it is, on the other it turns.
+        stays = (base + new) * side > 0
+        crosses = (base + new + across) * side < 0
+        new = np.where(stays, new, np.where(crosses, new + across, -base))
         if bounded:
-            u = np.clip(u, lower, upper)
-        new = u - base
+            new = np.clip(new, lower - base, upper - base)
         change = new - moved
         uphill = np.einsum("rp,rp->r", ahead - new, change)[:, None] > 0
         following = (1 + np.sqrt(1 + 4 * momentum * momentum)) / 2
@@ -160,39 +167,37 @@ def _correct(
         momentum = np.where(uphill, f(1), following)
         ahead, moved = new + beta * change, new
 
+    u = base + moved
+    sign = np.sign(u)
     free = u != 0
     if bounded:
-        free &= (u > lower) & (u < upper)
-    sign = np.sign(u)
-    slope = (pull - moved @ gram - l1 * sign - l2 * u) * free
+        free &= (moved > lower - base) & (moved < upper - base)
+    turned = np.where(sign == side, f(0), 2 * l1 * side)
+    slope = (pull + turned - moved @ gram - l2 * moved) * free
     e = _masked_cg(gram, l2, free, slope, min(6 + 2 * effort, _MAX_INNER))
 
-    v = u + e
-    out = (v * sign < 0) & free
-    if bounded:
-        out |= ((v < lower) | (v > upper)) & free
+    # Where the step ends if it may not cross zero or a bound.
+    low = np.where(sign > 0, np.maximum(-base, lower - base), lower - base) - moved
+    high = np.where(sign < 0, np.minimum(-base, upper - base), upper - base) - moved
+    nearest = np.where(free, np.clip(e, low, high), 0)
+    out = free & (nearest != e)
     if out.any():
-        nearest = (
-            np.where(v * sign < 0, 0, np.clip(v, lower, upper)) if bounded else np.where(out, 0, v)
-        )
-        clipped = np.where(free, nearest - u, 0)
-        rise = np.einsum("rp,rp->r", clipped, (clipped @ gram + l2 * clipped) / 2 - slope)
+        rise = np.einsum("rp,rp->r", nearest, (nearest @ gram + l2 * nearest) / 2 - slope)
         refuse = out.any(axis=1) & (rise > 0)
-        v = np.where(out, nearest, v)
         if refuse.any():
-            # Up to the first sign change or bound, and no further.
-            target = np.where(e * sign < 0, 0, np.where(e > 0, upper, lower))
+            # Up to the first zero or bound, and no further.
             with np.errstate(divide="ignore", invalid="ignore"):
-                room = np.where(out, (target - u) / e, np.inf)
+                room = np.where(out, nearest / e, np.inf)
             part = np.min(room, axis=1, keepdims=True)
-            partial = np.where(room <= part, target, u + np.minimum(part, 1) * e)
-            v = np.where(refuse[:, None], np.where(free, partial, u), v)
+            partial = np.where(room <= part, nearest, np.minimum(part, 1) * e)
+            nearest = np.where(refuse[:, None], partial, nearest)
+    total = moved + nearest
     # Zeros and bounds are exact; other entries keep the digits of the float64 iterate.
-    result = b + (v - base).astype(np.float64)
-    result = np.where(v == 0, 0.0, result)
+    result = b + total.astype(np.float64)
+    result = np.where((u == 0) | (total == -base) | (result * sign < 0), 0.0, result)
     if bounded:
-        result = np.clip(result, problem.lower, problem.upper)
-        result = np.where(v == lower, problem.lower, np.where(v == upper, problem.upper, result))
+        result = np.where(total <= lower - base, problem.lower, result)
+        result = np.where(total >= upper - base, problem.upper, result)
     return result
 
 
