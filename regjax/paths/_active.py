@@ -33,8 +33,7 @@ def solve_active(
     b = b.copy()
     one_by_one = False
     for _ in range(_MAX_STEPS):
-        nonzero = np.flatnonzero(b)
-        z = cross - gram[:, nonzero] @ b[nonzero] - l2 * b
+        z = cross - b @ gram - l2 * b
         toward = np.where(b != 0, z - l1 * np.sign(b), np.sign(z) * np.maximum(np.abs(z) - l1, 0))
         toward[((b >= upper) & (toward > 0)) | ((b <= lower) & (toward < 0))] = 0.0
         if np.max(np.abs(toward), initial=0.0) <= slack:

@@ -72,8 +72,9 @@ class Scaling(NamedTuple):
             coef[:, self.free] = self.free_solution[:, target] - b @ self.free_response.T
         coef /= self.scale
         for bound in (self.lower, self.upper):
-            near = np.abs(coef - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
-            coef = np.where(near & np.isfinite(bound), bound, coef)
+            if np.isfinite(bound).any():
+                near = np.abs(coef - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
+                coef = np.where(near & np.isfinite(bound), bound, coef)
         return coef, self.y_mean[target] - coef @ self.x_mean
 
 
