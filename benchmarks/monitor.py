@@ -78,8 +78,7 @@ class _Training:
 
         params = initial(jax.random.key(0))
         self._step = jax.jit(step, donate_argnums=(0, 1))
-        # Donated buffers may not be shared, as zeros of a fresh state may be.
-        self._carry = jax.tree.map(jnp.copy, (params, optimizer.init(params)))
+        self._carry = (params, optimizer.init(params))
 
     def block(self) -> float:
         """Return the seconds that a block of steps takes."""

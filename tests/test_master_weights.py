@@ -315,3 +315,8 @@ def test_missing_params_raise():
     tx, w = with_master_weights(optax.sgd(RATE)), jnp.ones(2, jnp.bfloat16)
     with pytest.raises(ValueError, match="params"):
         tx.update(w, tx.init(w))
+
+
+def test_a_dtype_that_is_no_floating_point_one_raises():
+    with pytest.raises(ValueError, match="floating-point"):
+        with_master_weights(optax.sgd(0.1), jnp.int32)

@@ -501,3 +501,25 @@ def test_missing_params_raise():
     tx, w = monitor(optax.sgd(RATE)), jnp.ones(2)
     with pytest.raises(ValueError, match="params"):
         tx.update(w, tx.init(w))
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_its_state_can_be_donated(every):
+    tx = monitor(adamw(RATE, STRENGTH), every)
+    w = tree(PARAMS)
+    step = jax.jit(lambda w, s: tx.update(w, s, w)[1], donate_argnums=1)
+    buffers = jax.tree.leaves(tx.init(w))
+    assert len({x.unsafe_buffer_pointer() for x in buffers}) == len(buffers)
+    assert int(step(w, tx.init(w)).step) == 1
+
+
+def test_parts_that_see_some_leaves_alone_are_added_where_they_belong(x64):
+    w = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([[1.0], [2.0]]), "c": jnp.ones(1)}
+    g = jax.tree.map(jnp.ones_like, w)
+    parts = {"x": sgdw(RATE, 0.5, mask=masks.everything), "y": optax.sgd(RATE)}
+    tx = monitor(optax.partition(parts, {"a": "y", "b": "x", "c": "x"}))
+    _, state = tx.update(g, tx.init(w), w)
+    found = read_metrics(state).decay_to_gradient
+    assert found["a"] == 0
+    np.testing.assert_allclose(found["b"], 0.5 * np.sqrt(5) / np.sqrt(2), rtol=1e-12)
+    np.testing.assert_allclose(found["c"], 0.5, rtol=1e-12)

@@ -154,10 +154,28 @@ def test_callable_equinox_modules_are_trees_and_not_functions(given, x64):
     option = {None: None, "numbers": numbers(params), "function": numbers}[given]
     tx = muonw(rate, STRENGTH, mask=masks.everything, weight_dimension_numbers=option)
     ours = run(tx, params)
-    # That of optax sees a list of the same arrays.
-    theirs = run(optax_muon(rate, STRENGTH), jax.tree.leaves(params))
+    # That of optax sees a list of the same arrays; Equinox's matrices are (outputs, inputs).
+    flipped = {} if given else {"muon_weight_dimension_numbers": [MuonDimensionNumbers(1, 0), None]}
+    theirs = run(optax_muon(rate, STRENGTH, **flipped), jax.tree.leaves(params))
     assert_equal(jax.tree.leaves(ours), theirs, 1e-12)
     assert eqx.combine(ours, rest)(jnp.ones(2)).shape == (3,)
+
+
+def test_a_layer_has_the_shape_factor_of_its_inputs_and_outputs_in_every_library(x64):
+    g = jax.random.normal(jax.random.key(0), (3, 12))
+    direction = muon_direction()
+
+    def singular(tree, gradient):
+        found, _ = direction.update(gradient, direction.init(tree), tree)
+        return np.linalg.svd(jax.tree.leaves(found)[0])[1]
+
+    layer = eqx.filter(
+        eqx.nn.Linear(3, 12, use_bias=False, key=jax.random.key(1)), eqx.is_inexact_array
+    )
+    flax = singular({"kernel": jnp.zeros((3, 12))}, {"kernel": g})
+    equinox = singular(layer, jax.tree.map(lambda _: g.T, layer))
+    np.testing.assert_allclose(equinox, flax, rtol=1e-9)
+    assert np.all((flax > 2 * 0.6) & (flax < 2 * 1.25))
 
 
 def test_biases_norms_and_other_leaves_go_to_adam_by_name():

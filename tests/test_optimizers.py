@@ -257,3 +257,53 @@ def test_links_compose_to_the_same():
         run(sgd_l2(RATE, STRENGTH))["kernel"],
         run(optax.chain(coupled_l2(STRENGTH), optax.sgd(RATE)))["kernel"],
     )
+
+
+# A traced momentum is float32, and promotes moments that follow bfloat16 weights.
+MOMENTUM = {
+    "sgd_l2": lambda m: sgd_l2(RATE, STRENGTH, momentum=m),
+    "sgdw": lambda m: sgdw(RATE, STRENGTH, momentum=m),
+    "adam_l2": lambda m: adam_l2(RATE, STRENGTH, b1=m),
+    "adamw": lambda m: adamw(RATE, STRENGTH, b1=m),
+    "lionw": lambda m: lionw(RATE, STRENGTH, b2=m),
+    "muonw": lambda m: optimizers.muonw(RATE, STRENGTH, beta=m),
+    "prox_sgd": lambda m: prox_sgd(RATE, L1(STRENGTH), momentum=m),
+    "prox_adam": lambda m: prox_adam(RATE, L1(STRENGTH), b1=m),
+}
+
+
+@pytest.mark.parametrize("name", MOMENTUM)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_states_keep_their_dtypes_when_momentum_is_mapped_over(name, dtype):
+    w = jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
+
+    def train(m):
+        tx = MOMENTUM[name](m)
+        state = tx.init(w)
+        _, after = tx.update(jax.tree.map(jnp.ones_like, w), state, w)
+        assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
+        # Lanes in one compiled loop are what needs it.
+        carry, _ = jax.lax.scan(lambda c, _: (tx.update(w, c, w)[1], None), state, None, length=2)
+        return carry
+
+    jax.eval_shape(jax.vmap(train), jnp.array([0.5, 0.9]))
+
+
+def test_gradients_wider_than_the_weights_leave_the_state_as_it_is():
+    w = jnp.ones(3, jnp.bfloat16)
+    tx = adamw(RATE, STRENGTH)
+    _, after = tx.update(jnp.ones(3, jnp.float32), tx.init(w), w)
+    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, tx.init(w))
+
+
+def test_the_strength_of_a_penalty_is_injected_through_a_function():
+    make = optax.inject_hyperparams(
+        lambda learning_rate, lambda_: prox_adam(learning_rate, L1(lambda_))
+    )
+    tx, plain = make(learning_rate=RATE, lambda_=STRENGTH), prox_adam(RATE, L1(STRENGTH))
+    w = jax.tree.map(jnp.asarray, PARAMS)
+    state = tx.init(w)
+    assert float(state.hyperparams["lambda_"]) == pytest.approx(STRENGTH)
+    found, _ = tx.update(w, state, w)
+    expected, _ = plain.update(w, plain.init(w), w)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, expected)

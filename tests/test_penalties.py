@@ -335,6 +335,13 @@ def test_the_diagonal_prox_neither_overflows_nor_vanishes(penalty, exponent, dty
     assert_close(scaled.prox(v * scale, steps) / scale, penalty.prox(v, steps), tolerance(dtype))
 
 
+def test_a_box_holds_its_own_projection_in_short_dtypes():
+    box = rj.Box(jnp.float32(-0.1), jnp.float32(0.3))
+    v = jnp.array([-1.0, 0.2, 1.0], jnp.bfloat16)
+    assert box.value(box.prox(v)) == 0
+    assert box.value(jnp.array([0.35], jnp.bfloat16)) == np.inf
+
+
 @every
 def test_nan_does_not_vanish_in_a_prox(case):
     v = jnp.array([jnp.nan, 0.1, 0.1, 0.1, 0.1])

@@ -709,8 +709,12 @@ def test_an_adaptive_metric_that_does_not_exist_raises_at_init(direction, penalt
 def test_an_unknown_metric_and_a_penalty_that_is_none_raise():
     with pytest.raises(ValueError, match="metric"):
         proximal(optax.identity(), 0.1, L1(0.1), metric="adam")
+    # A class could be taken for a schedule, and the step count for its strength.
+    for penalty in (0.1, L1, None):
+        with pytest.raises(TypeError, match="penalty object"):
+            proximal(optax.identity(), 0.1, penalty)
     with pytest.raises(TypeError, match="penalty object"):
-        proximal(optax.identity(), 0.1, 0.1).init(jnp.ones(3))
+        proximal(optax.identity(), 0.1, lambda step: 0.1).init(jnp.ones(3))
 
 
 def test_extra_arguments_reach_the_direction():

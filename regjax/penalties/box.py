@@ -20,6 +20,8 @@ from regjax.penalties._penalty import Constraint
 def box_penalty(w: Tree, lower: Tree, upper: Tree) -> jax.Array:
     """Return 0 if every entry of `w` lies in `[lower, upper]`, else infinity (also for NaN).
 
+    An entry may exceed its bound by 16 units of rounding.
+
     Args:
         w: array, or tree of arrays.
         lower, upper: bounds, `-inf` and `inf` for none; numbers, arrays that broadcast to the
@@ -34,10 +36,13 @@ def box_penalty(w: Tree, lower: Tree, upper: Tree) -> jax.Array:
         inf
     """
     w = float_tree(w)
-    inside = [
-        jnp.all((x >= a) & (x <= b))
-        for x, a, b in zip(*map(jax.tree.leaves, (w, *_bounds(w, lower, upper))), strict=True)
-    ]
+
+    def within(x: jax.Array, a: Any, b: Any) -> jax.Array:
+        a, b = jnp.asarray(a, x.dtype), jnp.asarray(b, x.dtype)
+        slack = 16 * jnp.finfo(x.dtype).eps
+        return jnp.all((x >= a - slack * jnp.abs(a)) & (x <= b + slack * jnp.abs(b)))
+
+    inside = jax.tree.leaves(jax.tree.map(within, w, *_bounds(w, lower, upper)))
     return jnp.where(jnp.all(jnp.array(inside)), 0.0, jnp.inf).astype(
         jnp.result_type(*jax.tree.leaves(w)) if inside else float
     )

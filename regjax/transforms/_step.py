@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 
 from regjax._arrays import Numeric, Tree, check_scalar_strength
 from regjax.masks import Mask, resolve
@@ -56,3 +57,24 @@ def show_parts(extra_args: dict[str, Any], parts: Parts) -> None:
     watch = extra_args.get("watch")
     if watch is not None:
         watch(parts)
+
+
+def keeping_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Return `inner` with a state whose dtypes never change.
+
+    A hyperparameter that is an array, as under `vmap`, and gradients wider than the parameters
+    promote the moments of optax's transformations; a loop's carry may not change so.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def update(
+        updates: Tree, state: Any, params: Tree | None = None, **extra_args: Any
+    ) -> tuple[Tree, Any]:
+        updates, new = inner.update(updates, state, params, **extra_args)
+        return updates, jax.tree.map(_as_before, new, state)
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _as_before(new: Any, old: Any) -> Any:
+    return new.astype(old.dtype) if hasattr(old, "dtype") and hasattr(new, "dtype") else new

@@ -62,7 +62,8 @@ def coupled_l1(
 ) -> optax.GradientTransformationExtraArgs:
     """Add the subgradient `lambda_ * sign(w)` to the gradient of every penalised leaf.
 
-    Subgradient steps hover about zero and do not reach it; `proximal` with `L1` does.
+    Subgradient steps hover about zero and do not reach it; `proximal` with `L1` does (Yun,
+    Lozano and Yang 2021, "Adaptive proximal gradient methods for structured neural networks").
     Arguments are those of `coupled_l2`.
 
     Example:

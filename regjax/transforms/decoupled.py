@@ -46,6 +46,7 @@ from regjax.transforms._step import (
     ScalarOrSchedule,
     at_step,
     check_scalar,
+    keeping_dtypes,
     require_params,
     show_parts,
 )
@@ -108,7 +109,7 @@ def decoupled_weight_decay(
     check_scalar(learning_rate, "learning_rate")
     check_scalar(lambda_, "lambda_")
     peak = _peak(scaled_by, learning_rate, peak_learning_rate)
-    direction = optax.with_extra_args_support(direction)
+    direction = keeping_dtypes(direction)
 
     def init(params: Tree) -> DecoupledState:
         resolve(mask, params)
@@ -175,11 +176,12 @@ def _peak(
                 "scaled_by must be 'learning_rate', 'schedule' or 'squared_learning_rate', or a "
                 f"mapping from these to masks, got {name!r}."
             )
-    if peak is None and set(names) - {"learning_rate"}:
+    needs_peak = [name for name in names if name != "learning_rate"]
+    if peak is None and needs_peak:
         if not isinstance(learning_rate, int | float):
             raise ValueError(
-                f"scaled_by={names[-1]!r} divides by the peak of the learning rate, which a "
-                "schedule or an array does not tell: pass peak_learning_rate."
+                f"scaled_by={needs_peak[0]!r} divides by the peak of the learning rate, which "
+                "only a Python number tells: pass peak_learning_rate."
             )
         peak = learning_rate
     if peak is not None:

@@ -35,6 +35,9 @@ def with_master_weights(
         optimizer: any optax transformation.
         dtype: a floating-point dtype.
 
+    Raises:
+        ValueError: if `dtype` is no floating-point one.
+
     Example:
         >>> import jax.numpy as jnp, optax
         >>> from regjax.transforms import sgdw
@@ -48,6 +51,8 @@ def with_master_weights(
         [1.]
         [0.98828125]
     """
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype must be a floating-point one, got {dtype}.")
     optimizer = optax.with_extra_args_support(optimizer)
 
     def widened(leaf: Any) -> jax.Array | None:

@@ -80,7 +80,7 @@ _NORMS = ("weight_norm", "gradient_norm", "effective_learning_rate", "decay_to_g
 
 _UNSEEN = (
     "The monitored optimizer takes its step inside a conditional or a loop, where it cannot be "
-    "watched. Put the monitor inside: optax.MultiSteps(monitor(...), k)."
+    "watched. Put the monitor inside: optax.MultiSteps(monitor(...), k), and likewise for others."
 )
 
 
@@ -124,9 +124,10 @@ def monitor(
             raise ValueError(_UNSEEN)
         weight_norm = _each(_norm, params)
         norms = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
-        zero = jnp.zeros([], jnp.int32)
+        # Two arrays and not one twice: a buffer can be donated once.
+        step, at = jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32)
         structure = jax.tree.structure(params)
-        return MonitorState(zero, zero, norms, _each(_zeros, params), inner, structure)
+        return MonitorState(step, at, norms, _each(_zeros, params), inner, structure)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
@@ -214,8 +215,15 @@ def _after(measured: jax.Array, gradients: Tree) -> Tree:
 
 
 def _each(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
-    """Return `function` of every leaf as one vector."""
-    values = jax.tree.leaves(jax.tree.map(function, tree, *rest))
+    """Return `function` of every leaf as one vector, 0 where optax has masked a leaf out."""
+
+    def hidden(node: Any) -> bool:
+        return isinstance(node, optax.MaskedNode)
+
+    def value(leaf: Any, *others: Any) -> Any:
+        return 0.0 if hidden(leaf) else function(leaf, *others)
+
+    values = jax.tree.leaves(jax.tree.map(value, tree, *rest, is_leaf=hidden))
     return jnp.stack(values) if values else jnp.zeros(0)
 
 

@@ -12,8 +12,10 @@ import optax.contrib
 from optax.contrib import MuonDimensionNumbers
 
 from regjax._arrays import Numeric, Tree
-from regjax._names import is_weight, tree_leaves
+from regjax._names import Leaf, is_weight, tree_leaves
 from regjax.transforms._step import require_params
+
+_OUTPUTS_FIRST = {"Linear", "GRUCell", "LSTMCell"}
 
 DimensionNumbers = Tree | Callable[[Tree], Tree]
 
@@ -48,7 +50,8 @@ def muon_direction(
         weight_dimension_numbers: which leaves are matrices and how, as in `optax.contrib.muon`:
             a tree prefix of `optax.contrib.MuonDimensionNumbers`, None for Adam's leaves, or a
             function of the parameters that returns one. Unless given, all leaves of two
-            dimensions that `masks.weights` selects; embeddings and heads are better left to Adam.
+            dimensions that `masks.weights` selects, (inputs, outputs) or, in the layers of
+            Equinox, (outputs, inputs); embeddings and heads are better left to Adam.
         adam_b1, adam_b2: decays of Adam's moments.
         adam_scale: Adam's learning rate relative to Muon's.
         **kwargs: further arguments of `optax.contrib.muon`, such as `ns_coeffs`.
@@ -97,12 +100,7 @@ def muon_direction(
 def _numbers(given: DimensionNumbers | None, params: Tree) -> list[MuonDimensionNumbers | None]:
     """Return the dimension numbers of every leaf, None for Adam's."""
     if given is None:
-        return [
-            MuonDimensionNumbers()
-            if leaf.trainable and np.ndim(leaf.value) == 2 and is_weight(leaf)
-            else None
-            for leaf in tree_leaves(params)
-        ]
+        return [_by_name(leaf) for leaf in tree_leaves(params)]
 
     def ends(node: Any) -> bool:
         return node is None or isinstance(node, MuonDimensionNumbers)
@@ -114,3 +112,12 @@ def _numbers(given: DimensionNumbers | None, params: Tree) -> list[MuonDimension
     # A None among the parameters, as Equinox's filters leave it, is no leaf.
     structure: Any = jax.tree.structure(params)
     return structure.flatten_up_to(full)
+
+
+def _by_name(leaf: Leaf) -> MuonDimensionNumbers | None:
+    if not leaf.trainable or np.ndim(leaf.value) != 2 or not is_weight(leaf):
+        return None
+    # Equinox writes (outputs, inputs), Flax, Haiku and plain matrices (inputs, outputs).
+    holder = leaf.classes[-1] if leaf.classes else ""
+    outputs_first = holder in _OUTPUTS_FIRST and leaf.names[-1].startswith("weight")
+    return MuonDimensionNumbers(1, 0) if outputs_first else MuonDimensionNumbers()

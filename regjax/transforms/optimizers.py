@@ -18,8 +18,13 @@
 `cautious` and `target_norm` too (`regjax.transforms.decoupled`). All
 take `mask` and leave biases and norms alone by default; strengths and learning rates may be
 numbers, traced scalars or schedules. All work under `optax.inject_hyperparams`, which injects
-numbers: of the proximal ones the learning rate, not the strength inside a penalty object; name
-the number of Newton-Schulz iterations in `static_args="ns_steps"` there.
+numbers: of the proximal ones the learning rate, and the strength through a function,
+
+    optax.inject_hyperparams(lambda learning_rate, lambda_: prox_adam(learning_rate, L1(lambda_)))
+
+There name `ns_steps` in `static_args`, and `mask` if it is a tree that can be called; with
+weights in bfloat16 put `with_master_weights` around it, because optax rounds `b2` to 1 there.
+In float16 the default `eps` is 0: take 1e-4, or master weights.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ import optax
 from regjax._arrays import Numeric, Tree
 from regjax.masks import Mask, weights
 from regjax.penalties import Penalty
-from regjax.transforms._step import ScalarOrSchedule
+from regjax.transforms._step import ScalarOrSchedule, keeping_dtypes
 from regjax.transforms.coupled import coupled_l2
 from regjax.transforms.decoupled import ScaledBy, decoupled_weight_decay
 from regjax.transforms.muon import DimensionNumbers, muon_direction
@@ -61,7 +66,8 @@ def sgd_l2(
         >>> print(optax.apply_updates(w, updates))
         [1.8]
     """
-    return optax.chain(coupled_l2(lambda_, mask), optax.sgd(learning_rate, momentum, nesterov))
+    sgd = optax.sgd(learning_rate, momentum, nesterov)
+    return optax.chain(coupled_l2(lambda_, mask), keeping_dtypes(sgd))
 
 
 def sgdw(
@@ -125,10 +131,8 @@ def adam_l2(
         >>> print(f"{updates[0]:.3f}")
         -0.100
     """
-    return optax.chain(
-        coupled_l2(lambda_, mask),
-        optax.adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-    )
+    adam = optax.adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+    return optax.chain(coupled_l2(lambda_, mask), keeping_dtypes(adam))
 
 
 def adamw(
@@ -233,7 +237,9 @@ def lionw(
     b2: Numeric = 0.99,
     mu_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Return Lion with decoupled decay (Chen and others 2023, algorithm 2).
+    """Return Lion with decoupled decay.
+
+    Chen and others (2023), "Symbolic discovery of optimization algorithms", algorithm 2.
 
     Further arguments are those of `optax.scale_by_lion`: `b1`, `b2`, `mu_dtype`.
 

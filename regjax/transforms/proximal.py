@@ -32,6 +32,7 @@ from regjax.transforms._step import (
     ScalarOrSchedule,
     at_step,
     check_scalar,
+    keeping_dtypes,
     masked_at,
     require_params,
     show_parts,
@@ -65,8 +66,9 @@ def adam_direction(
 ) -> optax.GradientTransformation:
     """Return `optax.scale_by_adam` with a state that tells its metric to `proximal`.
 
-    Arguments are those of `optax.scale_by_adam`. May stand inside a chain, for instance
-    after gradient clipping.
+    Arguments are those of `optax.scale_by_adam`. May stand last in a chain, for instance after
+    gradient clipping; a link after it that rescales the step would not be in the metric, and
+    the fixed point would no longer be the minimiser.
 
     Example:
         >>> import jax.numpy as jnp
@@ -78,14 +80,21 @@ def adam_direction(
     """
     adam = optax.scale_by_adam(b1, b2, eps, eps_root, **kwargs)
 
+    def numbers() -> list[jax.Array]:
+        # Of a definite dtype from the start, so that a compiled step is compiled once.
+        return [
+            jnp.asarray(x, jnp.result_type(float) if isinstance(x, int | float) else None)
+            for x in (b2, eps, eps_root)
+        ]
+
     def init(params: Tree) -> AdamDirectionState:
-        return AdamDirectionState(adam.init(params), *map(jnp.asarray, (b2, eps, eps_root)))
+        return AdamDirectionState(adam.init(params), *numbers())
 
     def update(
         updates: Tree, state: AdamDirectionState, params: Tree | None = None
     ) -> tuple[Tree, AdamDirectionState]:
         updates, inner = adam.update(updates, state.adam, params)
-        return updates, AdamDirectionState(inner, *map(jnp.asarray, (b2, eps, eps_root)))
+        return updates, AdamDirectionState(inner, *numbers())
 
     return optax.GradientTransformation(init, update)
 
@@ -108,7 +117,8 @@ def proximal(
     """Step along `direction`, then take the proximal step of `penalty` on the penalised leaves.
 
     Updates are emitted as `prox(w - learning_rate * d) - w`, so that `apply_updates` gives
-    the zeros of the proximal operator exactly, in every dtype.
+    the zeros of the proximal operator exactly, in every dtype; other values, bounds among
+    them, up to a rounding of the weight before the step.
 
     Args:
         direction: a transformation whose output is subtracted, times the learning rate, as
@@ -136,7 +146,12 @@ def proximal(
     check_scalar(learning_rate, "learning_rate")
     if metric not in ("euclidean", "adaptive"):
         raise ValueError(f"metric must be 'euclidean' or 'adaptive', got {metric!r}.")
-    direction = optax.with_extra_args_support(direction)
+    if isinstance(penalty, type) or not (isinstance(penalty, Penalty) or callable(penalty)):
+        raise TypeError(
+            f"Expected a penalty object such as L1(1e-4), or a function of the step count that "
+            f"returns one, got {penalty!r}."
+        )
+    direction = keeping_dtypes(direction)
 
     def init(params: Tree) -> ProximalState:
         inner = direction.init(params)
