@@ -23,7 +23,10 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
         )
     if 0 in array.shape:
         raise ValueError(f"{name} is empty: its shape is {array.shape}.")
-    bad = ~np.isfinite(array).all(axis=0)
+    # One sum tells most of the time; where it is not finite, a column may still be.
+    with np.errstate(over="ignore", invalid="ignore"):
+        clean = np.isfinite(array.sum())
+    bad = np.zeros(0, dtype=bool) if clean else ~np.isfinite(array).all(axis=0)
     if bad.any():
         columns = np.flatnonzero(bad)[:10].tolist()
         raise ValueError(
@@ -92,4 +95,4 @@ def _as_float(values: Any, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
-    return array if array.dtype == np.float32 else array.astype(np.float64)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
