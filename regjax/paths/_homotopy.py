@@ -27,10 +27,12 @@ class Design(Protocol):
 
     Attributes:
         cross: (n_lanes, p) correlations of the response with every column.
+        strength: (n_lanes, p) positive factors of lambda.
         capacity: the most columns that can be active at once.
     """
 
     cross: np.ndarray
+    strength: np.ndarray
     capacity: int
 
     def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
@@ -40,14 +42,14 @@ class Design(Protocol):
         """Return each lane's products of one column with the active ones, and its square."""
 
     def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """Return (n_lanes, p) products of every column with the active ones times `d`."""
+        """Return (n_lanes, p) products of all columns with the active ones times d, by strength."""
 
 
 class GramDesign:
     """Lanes given by their Gram matrices (n_lanes, p, p), p small."""
 
-    def __init__(self, gram: np.ndarray, cross: np.ndarray) -> None:
-        self.gram, self.cross = gram, cross
+    def __init__(self, gram: np.ndarray, cross: np.ndarray, strength: np.ndarray) -> None:
+        self.gram, self.cross, self.strength = gram, cross, strength
         self.capacity = cross.shape[1]
         self._lane = np.arange(len(gram))
 
@@ -61,14 +63,15 @@ class GramDesign:
     def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
         full = np.zeros_like(self.cross)
         np.add.at(full, (self._lane[:, None], active), d)
-        return np.matmul(full[:, None, :], self.gram)[:, 0]
+        return np.matmul(full[:, None, :], self.gram)[:, 0] / self.strength
 
 
 class DataDesign:
     """Lanes that weigh the rows of one matrix, n small."""
 
-    def __init__(self, columns: Columns, cross: np.ndarray) -> None:
-        self.columns, self.cross = columns, cross
+    def __init__(self, columns: Columns, cross: np.ndarray, strength: np.ndarray) -> None:
+        self.columns, self.cross, self.strength = columns, cross, strength
+        self._divisor = columns.deviation * strength
         weight = columns.weight
         self.capacity = min(int((weight > 0).sum(axis=1).max()), cross.shape[1])
         self._lane = np.arange(len(weight))
@@ -85,78 +88,89 @@ class DataDesign:
 
     def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
         weighted = np.matmul(d[:, None, :], self._active)[:, 0] * self.columns.weight
-        total = weighted.sum(axis=1, keepdims=True)
-        return (weighted @ self.columns.X - total * self.columns.mean) / self.columns.deviation
+        products = weighted @ self.columns.X
+        products -= weighted.sum(axis=1, keepdims=True) * self.columns.mean
+        products /= self._divisor
+        return products
 
 
-def homotopy(
-    design: Design, strength: np.ndarray, lambdas: np.ndarray, max_kinks: int
-) -> tuple[np.ndarray, np.ndarray]:
+def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients (n_lanes, n_lambdas, p) at `lambdas`, and which lanes are done.
 
     Args:
         design: the columns of every lane.
-        strength: (n_lanes, p) positive factors of lambda.
         lambdas: (n_lambdas,), descending.
         max_kinks: lanes that need more are not done.
     """
-    c = design.cross.copy()
+    strength = design.strength
+    # Correlations in units of their bounds: a variable may enter where they reach lambda.
+    c = design.cross / strength
     n_lanes, p = c.shape
     m = design.capacity
     lane = np.arange(n_lanes)
     active = np.zeros((n_lanes, m), dtype=int)
     used = np.zeros((n_lanes, m), dtype=bool)
-    # 1 where a column cannot enter: it is active, or depends on the active ones.
-    closed = np.zeros((n_lanes, p), dtype=bool)
-    dependent = np.zeros((n_lanes, p), dtype=bool)
+    # Infinite where a column cannot enter: it is active, or depends on the active ones.
+    closed, dependent = np.zeros((n_lanes, p)), np.zeros((n_lanes, p))
     sign = np.zeros((n_lanes, m))
     b = np.zeros((n_lanes, m))
     inverse = np.zeros((n_lanes, m, m))
     paths = np.zeros((n_lanes, len(lambdas), p))
     end = lambdas[-1]
-    here = np.maximum(np.max(np.abs(c) / strength, axis=1), end)
+    here = np.maximum(np.max(np.abs(c), axis=1), end)
     barred = np.full(n_lanes, -1)
     barred_side = np.zeros(n_lanes)
     filled = np.searchsorted(-lambdas, -here, side="left")
+    room, rate = np.empty_like(c), np.empty_like(c)
+
+    def reached(side: int, slopes: np.ndarray) -> np.ndarray:
+        """Return by how much lambda falls until correlations reach it on one side."""
+        np.multiply(c, -side, out=room)
+        np.add(room, here[:, None], out=room)
+        np.multiply(slopes, -side, out=rate)
+        np.add(rate, 1.0, out=rate)
+        # What never gets there, because its rate is not positive, is put off beyond all ends.
+        np.maximum(room, 1e-200, out=room)
+        np.maximum(rate, 1e-300, out=rate)
+        return room / rate
 
     for _ in range(max_kinks):
         d = np.matmul(inverse, sign[:, :, None])[:, :, 0]
         a = design.slopes(d, active)
-        # When lambda falls by t, correlations fall by a t and the bound by strength t.
-        up, down = here[:, None] * strength - c, here[:, None] * strength + c
+        t_up, t_down = reached(1, a), reached(-1, a)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t_up = np.where(strength - a > 0, np.maximum(up, 0) / (strength - a), np.inf)
-            t_down = np.where(strength + a > 0, np.maximum(down, 0) / (strength + a), np.inf)
             t_leave = np.where(used & (b * d < 0), -b / d, np.inf)
-        shut = closed | dependent
-        t_up[shut] = np.inf
-        t_down[shut] = np.inf
-        has_bar = barred >= 0
-        side = t_up if has_bar.any() else None
-        if side is not None:
-            rows = lane[has_bar]
+        rows = lane[barred >= 0]
+        if len(rows):
             above = barred_side[rows] > 0
             t_up[rows[above], barred[rows[above]]] = np.inf
             t_down[rows[~above], barred[rows[~above]]] = np.inf
         t_enter = np.minimum(t_up, t_down)
+        t_enter += closed
+        t_enter += dependent
         entering = np.argmin(t_enter, axis=1)
         enter_at = t_enter[lane, entering]
         leaving = np.argmin(t_leave, axis=1)
         leave_at = t_leave[lane, leaving]
-        t = np.minimum(np.minimum(enter_at, leave_at), here - end)
+        kink, left = np.minimum(enter_at, leave_at), here - end
+        going, t = kink < left, np.minimum(kink, left)
 
         # The grid values that this piece of the path holds.
-        next_filled = np.searchsorted(-lambdas, -(here - t), side="right")
+        # A lane that arrives is at the end exactly, whatever the difference rounds to.
+        there = np.where(going, here - t, end)
+        next_filled = np.searchsorted(-lambdas, -there, side="right")
         for k in lane[next_filled > filled]:
             piece = slice(filled[k], next_filled[k])
             on = used[k]
             values = b[k, on] + (here[k] - lambdas[piece])[:, None] * d[k, on]
+            # A rounding past zero is zero.
+            values = np.where(values * sign[k, on] > 0, values, 0.0)
             paths[k, piece][:, active[k, on]] = values
         filled = np.maximum(filled, next_filled)
         b += t[:, None] * d
-        c -= t[:, None] * a
-        here = here - t
-        going = here > end
+        a *= t[:, None]
+        c -= a
+        here = there
         if not going.any():
             break
 
@@ -170,7 +184,7 @@ def homotopy(
         schur = own - np.einsum("lm,lm->l", cross, u)
         bad = enters & ((schur <= _DEPENDENT * own) | full)
         if bad.any():
-            dependent[lane[bad], entering[bad]] = True
+            dependent[lane[bad], entering[bad]] = np.inf
             enters &= ~bad
         u[lane, slot] = np.where(enters, -1.0, u[lane, slot])
         column = inverse[lane, :, slot]
@@ -188,8 +202,8 @@ def homotopy(
             inverse[rows, slots, :] = 0.0
             inverse[rows, :, slots] = 0.0
             used[rows, slots], b[rows, slots], sign[rows, slots] = False, 0.0, 0.0
-            closed[rows, columns] = False
-            dependent[rows] = False
+            closed[rows, columns] = 0.0
+            dependent[rows] = 0.0
         else:
             barred[:] = -1
         rows, slots = lane[enters], slot[enters]
@@ -199,6 +213,6 @@ def homotopy(
             active[rows, slots], used[rows, slots] = columns, True
             sign[rows, slots] = np.where(above, 1.0, -1.0) * strength[rows, columns]
             b[rows, slots] = 0.0
-            closed[rows, columns] = True
+            closed[rows, columns] = np.inf
             design.enter(rows, slots, columns)
     return paths, here <= end

@@ -67,15 +67,19 @@ class Scaling(NamedTuple):
         Coefficients within a rounding of a bound are on it.
         """
         coef = np.zeros((len(b), len(self.scale)))
-        coef[:, self.kept] = b
+        # Most columns of a wide matrix have no coefficient anywhere on the path.
+        active = np.flatnonzero(b.any(axis=0))
+        columns = self.kept[active]
+        coef[:, columns] = b[:, active] / self.scale[columns]
         if len(self.free):
-            coef[:, self.free] = self.free_solution[:, target] - b @ self.free_response.T
-        coef /= self.scale
+            free = self.free_solution[:, target] - b @ self.free_response.T
+            coef[:, self.free] = free / self.scale[self.free]
+            columns = np.concatenate([columns, self.free])
         for bound in (self.lower, self.upper):
             if np.isfinite(bound).any():
                 near = np.abs(coef - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
                 coef = np.where(near & np.isfinite(bound), bound, coef)
-        return coef, self.y_mean[target] - coef @ self.x_mean
+        return coef, self.y_mean[target] - coef[:, columns] @ self.x_mean[columns]
 
 
 class Standard(NamedTuple):

@@ -46,9 +46,9 @@ def solve_statistics(
     same = len({lane.cross.shape[1] for lane in lanes}) == 1
     q = lanes[0].cross.shape[1]
     if same and 0 < q <= _FEW_COLUMNS and m == 1 and len(lanes) <= _MAX_LANES:
-        exact = _exact(
-            lanes, GramDesign(np.stack([x.gram for x in lanes]), _cross(lanes)), lambdas, l1_ratio
-        )
+        grams = np.stack([lane.gram for lane in lanes])
+        design = GramDesign(grams, _cross(lanes), _strength(lanes))
+        exact = _exact(lanes, design, lambdas, l1_ratio)
     found = []
     for i, lane in enumerate(lanes):
         target = tol * lane.null / 2
@@ -73,7 +73,9 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
     m = len(lambdas)
     exact: dict[int, np.ndarray] = {}
     if columns.X.shape[0] <= _FEW_ROWS and m == 1 and len(lanes) <= _MAX_LANES:
-        exact = _exact(lanes, DataDesign(columns, _cross(lanes)), lambdas, l1_ratio)
+        exact = _exact(
+            lanes, DataDesign(columns, _cross(lanes), _strength(lanes)), lambdas, l1_ratio
+        )
     found = []
     for i, lane in enumerate(lanes):
         target = tol * lane.null / 2
@@ -90,7 +92,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             gap = duality_gaps(rows, b.reshape(z.shape), z).reshape(lambdas.shape)
         elif i in exact:
             b[0] = exact[i]
-            gap[0] = _data_gaps(form, i, b[0], lambdas, l1_ratio)
+            gap[0] = _lasso_gaps(form, i, b[0], lambdas)
         for k in range(m):
             if (gap[k] > target[k]).any():
                 one = lane._replace(cross=lane.cross[k : k + 1], scale=lane.scale[k : k + 1])
@@ -141,8 +143,7 @@ def _exact(
     """Return by lane the coefficients of those whose whole path the homotopy has walked."""
     if l1_ratio != 1 or any(map(_bounded, lanes)) or lambdas.shape[1] == 0:
         return {}
-    strength = np.stack([lane.l1 for lane in lanes])
-    paths, done = homotopy(design, strength, lambdas[0], max_kinks=8 * design.capacity + 50)
+    paths, done = homotopy(design, lambdas[0], max_kinks=8 * design.capacity + 50)
     return {int(i): paths[i] for i in np.flatnonzero(done)}
 
 
@@ -156,17 +157,27 @@ def _gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray, l1_ratio: flo
     return duality_gaps(rows, flat, rows.cross - flat @ lane.gram).reshape(lambdas.shape)
 
 
+def _strength(lanes: list[Standard]) -> np.ndarray:
+    return np.stack([lane.l1 for lane in lanes])
+
+
 def _cross(lanes: list[Standard]) -> np.ndarray:
     return np.stack([lane.cross[0] for lane in lanes])
 
 
-def _data_gaps(
-    form: DataForm, lane: int, b: np.ndarray, lambdas: np.ndarray, l1_ratio: float
-) -> np.ndarray:
+def _lasso_gaps(form: DataForm, lane: int, b: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
+    """Return the gaps of unbounded lasso solutions (n_lambdas, p) that use few columns."""
+    one, response = form.lanes[lane], form.response[lane, :, 0]
     active = np.flatnonzero(b.any(axis=0))
-    fitted = b[:, active] @ form.columns.many(lane, active).T
-    z = form.columns.correlations(lane, form.response[lane, :, 0] - fitted)
-    return duality_gaps(path_rows(form.lanes[lane], slice(None), lambdas, l1_ratio), b, z)
+    residual = response - b[:, active] @ form.columns.many(lane, active).T
+    z = form.columns.correlations(lane, residual)
+    np.abs(z, out=z)
+    z /= one.l1
+    shrink = lambdas[0] / np.maximum(z.max(axis=1), np.finfo(float).tiny)
+    ry, rr = residual @ response, np.einsum("kn,kn->k", residual, residual)
+    s = np.clip(ry / np.where(rr > 0, rr, 1.0), -shrink, shrink)
+    primal = rr / 2 + lambdas[0] * (np.abs(b[:, active]) @ one.l1[active])
+    return np.maximum(primal - s * ry + s * s * rr / 2, 0.0)
 
 
 def _finish(
