@@ -75,9 +75,8 @@ def _between(b: np.ndarray, lambdas: np.ndarray, coarse: np.ndarray) -> np.ndarr
 
 def largest_eigenvalue(gram: np.ndarray, steps: int = 20) -> float:
     """Return an estimate from above of the largest eigenvalue, by power iteration."""
-    v = np.abs(gram).sum(axis=0)
-    # A start in no special direction: signs that no pattern of the columns matches.
-    v = v * np.where(np.arange(len(v)) * 0.6180339887498949 % 1 < 0.5, 1, -1).astype(v.dtype)
+    # A random start: any pattern may be orthogonal to the eigenvector of some Gram matrix.
+    v = np.random.default_rng(0).normal(size=len(gram)).astype(gram.dtype)
     value = np.float32(1)
     for _ in range(steps):
         norm = np.linalg.norm(v)
@@ -87,4 +86,5 @@ def largest_eigenvalue(gram: np.ndarray, steps: int = 20) -> float:
         u = gram @ v
         value = max(value, np.linalg.norm(u))
         v = u
-    return float(1.1 * value)
+    # No eigenvalue exceeds the largest row sum.
+    return float(min(1.1 * value, 1.001 * np.abs(gram).sum(axis=0).max()))
