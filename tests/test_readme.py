@@ -23,6 +23,9 @@ def test_python_blocks_run(number):
     exec("\n".join(lines), names)
     if "result" in names:
         assert names["result"].best()["lasso"].lambda_ > 0
+    if "path" in names:
+        assert names["path"].duality_gap.max() <= 1e-6
+        assert names["found"].coef_1se.argmax() == 0
     if "run" in names:
         assert names["run"].outputs["lambda_"].shape == (5, 3)
 
