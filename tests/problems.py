@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import regjax as rj
 from regjax.penalties import Penalty
@@ -242,6 +243,29 @@ PENALTIES = [
         per_leaf=False,
     ),
 ]
+
+STRENGTH = 0.7
+
+
+def cases(keep=lambda case: True):
+    """Run a test on the rows of PENALTIES that `keep` holds of."""
+    kept = [case for case in PENALTIES if keep(case)]
+    return pytest.mark.parametrize("case", kept, ids=[case.name for case in kept])
+
+
+every = cases()
+with_gradient = cases(lambda case: case.has_gradient)
+with_strength = cases(lambda case: case.has_strength)
+per_leaf = cases(lambda case: case.per_leaf and case.has_strength)
+separable = cases(lambda case: case.separable)
+diagonal = cases(lambda case: case.diagonal)
+pure = cases(lambda case: case.pure is not None)
+weights = pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+
+
+def tolerance(dtype):
+    # A handful of rounded operations on numbers of order one to ten.
+    return 32 * float(jnp.finfo(dtype).eps)
 
 
 def as_dtype(tree, dtype):
