@@ -148,7 +148,7 @@ every_setting = pytest.mark.parametrize("setting", SETTINGS)
 def engine_used(monkeypatch, name):
     """Let the data engines run at sizes that Gram matrices would serve."""
     if name == "data":
-        monkeypatch.setattr("regjax.paths.path.wants_gram", lambda n, p: False)
+        monkeypatch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: False)
 
 
 @sizes
@@ -161,7 +161,7 @@ def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeyp
     if form == "data":
         engine_used(monkeypatch, "data")
     else:
-        monkeypatch.setattr("regjax.paths.path.wants_gram", lambda n, p: True)
+        monkeypatch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: True)
     path = elastic_net_path(X, y, n_lambdas=20, tol=1e-9, **problem.settings)
     assert path.coef.shape == (20, p)
     assert not path.status.any()
@@ -326,7 +326,7 @@ def test_any_shape_is_solved(n, p, seed, l1_ratio, copies, zeros, lower, gram):
     if lower is not None:
         chosen["lower"] = lower
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("regjax.paths.path.wants_gram", lambda n, p: gram)
+        patch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: gram)
         path = elastic_net_path(X, y, n_lambdas=12, **chosen)
     assert not path.status.any()
     problem = Problem(X, y, chosen)

@@ -172,7 +172,6 @@ def test_time_ordered_folds_never_look_ahead():
         (lambda: as_splits([([0], [1]), ([], [1])], 5), "non-empty"),
         (lambda: as_splits([([0], [1]), ([0], [5])], 5), "leave 0 to 4"),
         (lambda: as_splits([([0], [1]), ([0, 1], [1])], 5), "same rows"),
-        (lambda: lasso_cv(np.ones((9, 2)), np.ones((9, 2))), "one response"),
     ],
 )
 def test_faulty_folds_raise(call, message):

@@ -9,7 +9,11 @@ from regjax.paths.path import (
     lasso_path,
     ridge_path,
 )
-from regjax.paths.statistics import SufficientStatistics, sufficient_statistics
+from regjax.paths.statistics import (
+    SufficientStatistics,
+    statistics_of_batches,
+    sufficient_statistics,
+)
 
 __all__ = [
     "ConvergenceWarning",
@@ -22,6 +26,7 @@ __all__ = [
     "lasso_cv",
     "lasso_path",
     "ridge_path",
+    "statistics_of_batches",
     "sufficient_statistics",
     "time_ordered_folds",
 ]

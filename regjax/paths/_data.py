@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from regjax.paths._input import Matrix, dense
+
+_BLOCK_ENTRIES = 2**22
 
 
 class Columns:
     """Columns of `X` (n, p), centred and scaled for every lane of row weights.
 
     Attributes:
-        X: (n, p).
+        X: (n, p), dense or sparse; only some columns at a time are ever made dense.
         weight: (n_lanes, n), summing to 1 in every lane.
         mean, deviation: (n_lanes, p) what columns are shifted by and divided by.
         basis: (n_lanes, n, f) weighted-orthonormal vectors that are projected out.
@@ -17,7 +23,7 @@ class Columns:
 
     def __init__(
         self,
-        X: np.ndarray,
+        X: Matrix,
         weight: np.ndarray,
         mean: np.ndarray,
         deviation: np.ndarray,
@@ -28,7 +34,7 @@ class Columns:
 
     def one(self, lanes: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return one column for each of `lanes`, (n_lanes, n)."""
-        moved = self.X[:, columns].T - self.mean[lanes, columns][:, None]
+        moved = dense(self.X[:, columns]).T - self.mean[lanes, columns][:, None]
         moved /= self.deviation[lanes, columns][:, None]
         if self.basis.shape[2]:
             weighted = moved * self.weight[lanes]
@@ -39,11 +45,10 @@ class Columns:
     def many(self, lane: int, columns: np.ndarray) -> np.ndarray:
         """Return `columns` of one lane times the root of its weights, (n, n_columns)."""
         root = np.sqrt(self.weight[lane])[:, None]
-        moved = (self.X[:, columns] - self.mean[lane, columns]) / self.deviation[lane, columns]
+        moved = dense(self.X[:, columns]) - self.mean[lane, columns]
+        moved /= self.deviation[lane, columns]
         moved *= root
-        basis = self.basis[lane] * root
-        if basis.shape[1]:
-            moved -= basis @ (basis.T @ moved)
+        self._project(lane, moved)
         return moved
 
     def correlations(self, lane: int, residuals: np.ndarray) -> np.ndarray:
@@ -51,3 +56,31 @@ class Columns:
         weighted = residuals * np.sqrt(self.weight[lane])
         total = weighted.sum(axis=1)
         return (weighted @ self.X - np.outer(total, self.mean[lane])) / self.deviation[lane]
+
+    def fitted(self, lane: int, b: np.ndarray) -> np.ndarray:
+        """Return (r, n) what coefficients (r, p) give, times the root of the weights."""
+        scaled = b / self.deviation[lane]
+        values = scaled @ self.X.T - (scaled @ self.mean[lane])[:, None]
+        values *= np.sqrt(self.weight[lane])
+        self._project(lane, values.T)
+        return values
+
+    def kernel(self, lane: int, factor: np.ndarray) -> np.ndarray:
+        """Return (n, n) the sum over columns of `factor` times a column and its transpose."""
+        total = np.zeros((self.X.shape[0],) * 2)
+        for block in self._blocks():
+            A = self.many(lane, block)
+            total += (A * factor[block]) @ A.T
+        return total
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        size = max(1, _BLOCK_ENTRIES // self.X.shape[0])
+        every = np.arange(self.X.shape[1])
+        for start in range(0, len(every), size):
+            yield every[start : start + size]
+
+    def _project(self, lane: int, moved: np.ndarray) -> None:
+        """Take the basis out of vectors (n, r) times the root of the weights."""
+        if self.basis.shape[2]:
+            rooted = self.basis[lane] * np.sqrt(self.weight[lane])[:, None]
+            moved -= rooted @ (rooted.T @ moved)

@@ -25,6 +25,8 @@ _DEPENDENT = 1e-10
 class Design(Protocol):
     """The columns of every lane, centred, as the homotopy needs them.
 
+    A lane is one response under one weighting of the rows; lanes of one weighting are neighbours.
+
     Attributes:
         cross: (n_lanes, p) correlations of the response with every column.
         strength: (n_lanes, p) positive factors of lambda.
@@ -46,50 +48,53 @@ class Design(Protocol):
 
 
 class GramDesign:
-    """Lanes given by their Gram matrices (n_lanes, p, p), p small."""
+    """Lanes given by their Gram matrices (n_weightings, p, p), p small."""
 
     def __init__(self, gram: np.ndarray, cross: np.ndarray, strength: np.ndarray) -> None:
         self.gram, self.cross, self.strength = gram, cross, strength
         self.capacity = cross.shape[1]
-        self._lane = np.arange(len(gram))
+        self._lane = np.arange(len(cross))
+        self._of = np.repeat(np.arange(len(gram)), len(cross) // len(gram))
 
     def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
         pass
 
     def inner(self, columns: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.gram[self._lane, columns]
+        rows = self.gram[self._of, columns]
         return np.take_along_axis(rows, active, axis=1), rows[self._lane, columns]
 
     def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
         full = np.zeros_like(self.cross)
         np.add.at(full, (self._lane[:, None], active), d)
-        return np.matmul(full[:, None, :], self.gram)[:, 0] / self.strength
+        by_weighting = full.reshape(len(self.gram), -1, full.shape[1])
+        return np.matmul(by_weighting, self.gram).reshape(full.shape) / self.strength
 
 
 class DataDesign:
-    """Lanes that weigh the rows of one matrix, n small."""
+    """Lanes that weigh few rows; `of` (n_lanes,) tells which weighting is a lane's."""
 
-    def __init__(self, columns: Columns, cross: np.ndarray, strength: np.ndarray) -> None:
+    def __init__(
+        self, columns: Columns, of: np.ndarray, cross: np.ndarray, strength: np.ndarray
+    ) -> None:
         self.columns, self.cross, self.strength = columns, cross, strength
-        self._divisor = columns.deviation * strength
-        weight = columns.weight
-        self.capacity = min(int((weight > 0).sum(axis=1).max()), cross.shape[1])
-        self._lane = np.arange(len(weight))
-        self._active = np.zeros((len(weight), self.capacity, weight.shape[1]))
+        self._of, self._weight, self._mean = of, columns.weight[of], columns.mean[of]
+        self._divisor = columns.deviation[of] * strength
+        self.capacity = min(int((self._weight > 0).sum(axis=1).max()), cross.shape[1])
+        self._active = np.zeros((len(of), self.capacity, self._weight.shape[1]))
 
     def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
-        self._active[lanes, slots] = self.columns.one(lanes, columns)
+        self._active[lanes, slots] = self.columns.one(self._of[lanes], columns)
 
     def inner(self, columns: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        new = self.columns.one(self._lane, columns)
-        weighted = new * self.columns.weight
+        new = self.columns.one(self._of, columns)
+        weighted = new * self._weight
         products = np.matmul(self._active, weighted[:, :, None])[:, :, 0]
         return products, np.einsum("ln,ln->l", weighted, new)
 
     def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
-        weighted = np.matmul(d[:, None, :], self._active)[:, 0] * self.columns.weight
+        weighted = np.matmul(d[:, None, :], self._active)[:, 0] * self._weight
         products = weighted @ self.columns.X
-        products -= weighted.sum(axis=1, keepdims=True) * self.columns.mean
+        products -= weighted.sum(axis=1, keepdims=True) * self._mean
         products /= self._divisor
         return products
 
@@ -99,7 +104,7 @@ def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.nd
 
     Args:
         design: the columns of every lane.
-        lambdas: (n_lambdas,), descending.
+        lambdas: (n_lanes, n_lambdas), descending.
         max_kinks: lanes that need more are not done.
     """
     strength = design.strength
@@ -115,12 +120,12 @@ def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.nd
     sign = np.zeros((n_lanes, m))
     b = np.zeros((n_lanes, m))
     inverse = np.zeros((n_lanes, m, m))
-    paths = np.zeros((n_lanes, len(lambdas), p))
-    end = lambdas[-1]
+    paths = np.zeros((n_lanes, lambdas.shape[1], p))
+    end = lambdas[:, -1]
     here = np.maximum(np.max(np.abs(c), axis=1), end)
     barred = np.full(n_lanes, -1)
     barred_side = np.zeros(n_lanes)
-    filled = np.searchsorted(-lambdas, -here, side="left")
+    filled = np.count_nonzero(lambdas > here[:, None], axis=1)
     room, rate = np.empty_like(c), np.empty_like(c)
 
     def reached(side: int, slopes: np.ndarray) -> np.ndarray:
@@ -158,11 +163,11 @@ def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.nd
         # The grid values that this piece of the path holds.
         # A lane that arrives is at the end exactly, whatever the difference rounds to.
         there = np.where(going, here - t, end)
-        next_filled = np.searchsorted(-lambdas, -there, side="right")
+        next_filled = np.count_nonzero(lambdas >= there[:, None], axis=1)
         for k in lane[next_filled > filled]:
             piece = slice(filled[k], next_filled[k])
             on = used[k]
-            values = b[k, on] + (here[k] - lambdas[piece])[:, None] * d[k, on]
+            values = b[k, on] + (here[k] - lambdas[k, piece])[:, None] * d[k, on]
             # A rounding past zero is zero.
             values = np.where(values * sign[k, on] > 0, values, 0.0)
             paths[k, piece][:, active[k, on]] = values

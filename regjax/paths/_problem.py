@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regjax.paths._data import Columns
+from regjax.paths._input import Matrix, dense, shifted
 from regjax.paths.statistics import SufficientStatistics
 
 _CONSTANT = 1e-14
@@ -176,19 +177,20 @@ class DataForm(NamedTuple):
     response: np.ndarray
 
 
-def data_form(X: np.ndarray, y: np.ndarray, weight: np.ndarray, shape: Shape) -> DataForm:
+def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> DataForm:
     """Return the lanes of `X` (n, p) and `y` (n, m) under row weights (n_lanes, n)."""
     n_lanes, p = len(weight), X.shape[1]
     weight = weight / weight.sum(axis=1, keepdims=True)
+    X, shift = shifted(X)
     mean = weight @ X
-    square = np.stack([_weighted_squares(X, w, mu) for w, mu in zip(weight, mean, strict=True)])
-    constant = square <= np.square(_CONSTANT * mean)
+    square = _weighted_squares(X, weight, mean)
+    constant = square <= np.square(_CONSTANT * (mean + shift))
     unit = np.where(constant, 1.0, np.sqrt(square)) if shape.standardize else np.ones_like(mean)
-    y_mean = weight @ y
+    y_mean, x_mean = weight @ y, mean + shift
     if not shape.fit_intercept:
-        square = square + np.square(mean)
+        square = square + np.square(x_mean)
         constant = square == 0
-        mean, y_mean = np.zeros_like(mean), np.zeros_like(y_mean)
+        mean, y_mean, x_mean = mean - x_mean, np.zeros_like(y_mean), np.zeros_like(x_mean)
     deviation = np.sqrt(np.where(constant, 1.0, square))
     usable = ~constant & np.isfinite(shape.weights)
     penalised = usable & (shape.weights > 0)
@@ -215,7 +217,7 @@ def data_form(X: np.ndarray, y: np.ndarray, weight: np.ndarray, shape: Shape) ->
                 lower=shape.lower * deviation[k],
                 upper=shape.upper * deviation[k],
                 scaling=Scaling(
-                    mean[k],
+                    x_mean[k],
                     y_mean[k],
                     deviation[k],
                     np.arange(p),
@@ -230,18 +232,21 @@ def data_form(X: np.ndarray, y: np.ndarray, weight: np.ndarray, shape: Shape) ->
     return DataForm(lanes, columns, moved)
 
 
-def _weighted_squares(X: np.ndarray, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return weighted mean squares about `mean`, block by block."""
-    total = np.zeros(X.shape[1])
+def _weighted_squares(X: Matrix, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return weighted mean squares (n_lanes, p) about `mean`, block by block."""
+    if not isinstance(X, np.ndarray):
+        return np.maximum(weight @ X.multiply(X).tocsc() - np.square(mean), 0.0)
+    total = np.zeros(mean.shape)
     rows = max(1, 2**22 // X.shape[1])
     for start in range(0, len(X), rows):
         part = slice(start, start + rows)
-        total += weight[part] @ np.square(X[part] - mean)
+        for k in range(len(weight)):
+            total[k] += weight[k, part] @ np.square(X[part] - mean[k])
     return total
 
 
 def _projection(
-    X: np.ndarray,
+    X: Matrix,
     root: np.ndarray,
     mean: np.ndarray,
     deviation: np.ndarray,
@@ -255,7 +260,7 @@ def _projection(
     basis = np.zeros((n_lanes, n, f))
     solutions, responses = np.zeros((n_lanes, f, m)), np.zeros((n_lanes, f, p))
     for k in range(n_lanes if f else 0):
-        A = (X[:, free] - mean[k, free]) / deviation[k, free] * root[k][:, None]
+        A = (dense(X[:, free]) - mean[k, free]) / deviation[k, free] * root[k][:, None]
         A *= usable[k, free]
         U, s, Vt = np.linalg.svd(A, full_matrices=False)
         real = s > 1e-12 * s.max(initial=0.0)

@@ -1,4 +1,4 @@
-"""Ridge at every lambda from one eigendecomposition."""
+"""Ridge at every lambda from one eigendecomposition: of the Gram matrix, or of the kernel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 
 class Spectrum(NamedTuple):
-    """`root A'A root = V diag(values) V'` for columns A and `root = l2^(-1/2)`.
+    """A symmetric matrix as `vectors diag(values) vectors'`, and what a response is in it.
 
     Attributes:
         values: (r,) eigenvalues >= 0.
-        vectors: (q, r) `root V`.
-        pull: (m, r) `V' root A'y`.
+        vectors: (q, r), or `root` times the vectors if one was given.
+        pull: (m, r) the responses in the basis of the eigenvectors.
     """
 
     values: np.ndarray
@@ -21,21 +21,31 @@ class Spectrum(NamedTuple):
     pull: np.ndarray
 
     def solutions(self, lambdas: np.ndarray) -> np.ndarray:
-        """Return coefficients (m, n_lambdas, q) at positive lambdas (m, n_lambdas)."""
+        """Return `(matrix + lambda)^-1 response` (m, n_lambdas, q) at positive (m, n_lambdas)."""
         shrunk = self.pull[:, None, :] / (self.values + lambdas[:, :, None])
         return shrunk @ self.vectors.T
 
 
-def spectrum_of_gram(gram: np.ndarray, cross: np.ndarray, l2: np.ndarray) -> Spectrum:
-    """Return the spectrum from second moments gram (q, q) and cross (m, q)."""
+def gram_spectrum(gram: np.ndarray, cross: np.ndarray, l2: np.ndarray) -> Spectrum:
+    """Return the spectrum whose solutions are `(gram + lambda diag(l2))^-1 cross`.
+
+    Args:
+        gram: (q, q) second moments.
+        cross: (m, q).
+        l2: (q,) positive.
+    """
     root = 1 / np.sqrt(l2)
     values, V = np.linalg.eigh(gram * np.outer(root, root))
     vectors = root[:, None] * V
     return Spectrum(np.maximum(values, 0.0), vectors, cross @ vectors)
 
 
-def spectrum_of_rows(A: np.ndarray, response: np.ndarray, l2: np.ndarray) -> Spectrum:
-    """Return the spectrum from rows A (n, q), n below q, and response (m, n)."""
-    root = 1 / np.sqrt(l2)
-    U, s, Vt = np.linalg.svd(A * root, full_matrices=False)
-    return Spectrum(s * s, root[:, None] * Vt.T, (response @ U) * s)
+def kernel_spectrum(kernel: np.ndarray, response: np.ndarray) -> Spectrum:
+    """Return the spectrum whose solutions are `(kernel + lambda)^-1 response`: the dual of ridge.
+
+    Args:
+        kernel: (n, n) `A diag(1 / l2) A'` of the columns A; `A' solution / l2` are coefficients.
+        response: (m, n).
+    """
+    values, U = np.linalg.eigh(kernel)
+    return Spectrum(np.maximum(values, 0.0), U, response @ U)

@@ -10,17 +10,16 @@ from regjax.paths._problem import Shape, Standard
 
 
 def lambda_grid(
-    lane: Standard,
+    lanes: list[Standard],
     given: np.ndarray | None,
     l1_ratio: float,
     n_lambdas: int,
     lambda_min_ratio: float | None,
-    size: tuple[int, ...],
+    size: tuple[float, int],
 ) -> np.ndarray:
-    """Return lambdas (m, n_lambdas), descending."""
-    m = len(lane.cross)
+    """Return lambdas (n_lanes, m, n_lambdas), descending, of every lane and response."""
     if given is not None:
-        return np.broadcast_to(given, (m, len(given)))
+        return np.broadcast_to(given, (len(lanes), len(lanes[0].cross), len(given)))
     if n_lambdas < 1:
         raise ValueError(f"n_lambdas must be at least 1, got {n_lambdas}.")
     ratio = lambda_min_ratio
@@ -28,11 +27,16 @@ def lambda_grid(
         ratio = 1e-3 if size[0] > size[1] else 1e-2
     if not 0 < ratio <= 1:
         raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
+    largest = np.stack([_entry(lane) for lane in lanes]) / max(l1_ratio, 1e-3)
+    return largest[:, :, None] * np.geomspace(1, ratio, n_lambdas)
+
+
+def _entry(lane: Standard) -> np.ndarray:
+    """Return by response the least lambda of the lasso that leaves every coefficient 0, or 1."""
     # Where a bound is 0, correlations of that sign bring nothing in.
     pull = np.where(lane.cross > 0, lane.upper > 0, lane.lower < 0) * np.abs(lane.cross)
-    largest = (pull / lane.l1).max(axis=1, initial=0.0) / max(l1_ratio, 1e-3)
-    largest = np.where(largest > 0, largest, 1.0)
-    return largest[:, None] * np.geomspace(1, ratio, n_lambdas)
+    largest = (pull / lane.l1).max(axis=1, initial=0.0)
+    return np.where(largest > 0, largest, 1.0)
 
 
 def check_lambdas(lambdas: Any, shape: Shape) -> np.ndarray:
@@ -45,35 +49,6 @@ def check_lambdas(lambdas: Any, shape: Shape) -> np.ndarray:
     if not values.all() and shape.bounded:
         raise ValueError("lambda = 0 has no certificate within bounds; take a very small lambda.")
     return np.sort(values)[::-1]
-
-
-def as_responses(y: Any, n_samples: int) -> tuple[np.ndarray, bool]:
-    """Return `y` as a finite matrix (n_samples, n_targets), and whether it was a vector."""
-    array = np.asarray(y)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"y must hold real numbers, got dtype {array.dtype}.")
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(
-            f"y must have shape (n_samples,) or (n_samples, n_targets), got {array.shape}."
-        )
-    if len(array) != n_samples:
-        raise ValueError(f"X has {n_samples} rows but y has {len(array)}.")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError("y holds NaN or infinity; remove those rows first.")
-    return array.reshape(n_samples, -1), array.ndim == 1
-
-
-def as_sample_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
-    """Return checked weights, or None if there are none."""
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (n_samples,):
-        raise ValueError(f"sample_weight must have shape ({n_samples},), got {weight.shape}.")
-    if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
-        raise ValueError("sample_weight must be finite, at least 0, and not 0 everywhere.")
-    return weight
 
 
 def check_fraction(l1_ratio: float) -> float:

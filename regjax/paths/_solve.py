@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from regjax.paths._active import solve_active
 from regjax.paths._gram import gram_path, path_rows
 from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
 from regjax.paths._problem import DataForm, Standard
-from regjax.paths._ridge import spectrum_of_gram, spectrum_of_rows
+from regjax.paths._ridge import gram_spectrum, kernel_spectrum
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
 
@@ -18,7 +19,8 @@ from regjax.paths._screened import screened_path
 _FEW_COLUMNS = 64
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
-_MAX_LANES = 256
+# Inverse Gram matrices of the lanes that walk together: as many as caches hold.
+_WALK_ENTRIES = 2**20
 
 
 class LanePath(NamedTuple):
@@ -29,7 +31,14 @@ class LanePath(NamedTuple):
     gap: np.ndarray
 
 
-def wants_gram(n_samples: int, n_features: int) -> bool:
+class _Solutions(NamedTuple):
+    """In standard form: coefficients (m, n_lambdas, q) and gaps (m, n_lambdas)."""
+
+    b: np.ndarray
+    gap: np.ndarray
+
+
+def wants_gram(n_samples: float, n_features: int) -> bool:
     """Return whether lanes are better served by Gram matrices than by the data."""
     if n_features <= _FEW_COLUMNS:
         return True
@@ -39,79 +48,71 @@ def wants_gram(n_samples: int, n_features: int) -> bool:
 def solve_statistics(
     lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, tol: float
 ) -> list[LanePath]:
-    """Return the paths of lanes given by their Gram matrices, at descending lambdas (m, K)."""
-    lambdas, n_zero = _positive(lambdas)
-    m = len(lambdas)
-    exact: dict[int, np.ndarray] = {}
-    same = len({lane.cross.shape[1] for lane in lanes}) == 1
-    q = lanes[0].cross.shape[1]
-    if same and 0 < q <= _FEW_COLUMNS and m == 1 and len(lanes) <= _MAX_LANES:
-        grams = np.stack([lane.gram for lane in lanes])
-        design = GramDesign(grams, _cross(lanes), _strength(lanes))
-        exact = _exact(lanes, design, lambdas, l1_ratio)
+    """Return the paths of lanes given by their Gram matrices.
+
+    Args:
+        lambdas: (n_lanes, m, n_lambdas), descending; zeros at the same places in all.
+    """
+    positive, n_zero = _positive(lambdas)
+    walked = _walk_grams(lanes, positive) if _walks(lanes, positive, l1_ratio) else {}
     found = []
     for i, lane in enumerate(lanes):
-        target = tol * lane.null / 2
-        if l1_ratio == 0 and not _bounded(lane) and lambdas.size:
-            b = spectrum_of_gram(lane.gram, lane.cross, lane.l2).solutions(lambdas)
-            gap = _gram_gaps(lane, b, lambdas, l1_ratio)
-        elif i in exact:
-            b = exact[i][None]
-            gap = _gram_gaps(lane, b, lambdas, l1_ratio)
+        target, grid = tol * lane.null / 2, positive[i]
+        if not grid.size:
+            solved = _Solutions(np.zeros((*grid.shape, lane.cross.shape[1])), np.zeros(grid.shape))
+        elif l1_ratio == 0 and not _bounded(lane):
+            b = gram_spectrum(lane.gram, lane.cross, lane.l2).solutions(grid)
+            solved = _Solutions(b, _gram_gaps(lane, b, grid, l1_ratio))
+        elif i in walked:
+            solved = _Solutions(walked[i], _gram_gaps(lane, walked[i], grid, l1_ratio))
         else:
-            b, gap = gram_path(lane, lambdas, l1_ratio, target)
-        b, gap = _finish(lane, b, gap, lambdas, l1_ratio, target)
-        free, free_gap = _least_squares(lane.gram, lane.cross) if n_zero else (lane.cross, target)
-        found.append(_restored(lane, *_with_zero(b, gap, free, free_gap, n_zero)))
+            solved = _Solutions(*gram_path(lane, grid, l1_ratio, target))
+        solved = _finish(lane, solved, grid, l1_ratio, target)
+        if n_zero:
+            solved = _append(solved, *_least_squares(lane.gram, lane.cross), n_zero)
+        found.append(_restored(lane, solved))
     return found
 
 
 def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
-    """Return the paths of lanes that weigh the rows of one wide matrix, at lambdas (m, K)."""
+    """Return the paths of lanes that weigh the rows of one wide matrix.
+
+    Args:
+        lambdas: (n_lanes, m, n_lambdas), descending; zeros at the same places in all.
+    """
     lanes, columns = form.lanes, form.columns
-    lambdas, n_zero = _positive(lambdas)
-    m = len(lambdas)
-    exact: dict[int, np.ndarray] = {}
-    if columns.X.shape[0] <= _FEW_ROWS and m == 1 and len(lanes) <= _MAX_LANES:
-        exact = _exact(
-            lanes, DataDesign(columns, _cross(lanes), _strength(lanes)), lambdas, l1_ratio
-        )
+    positive, n_zero = _positive(lambdas)
+    walked: dict[int, np.ndarray] = {}
+    if columns.X.shape[0] <= _FEW_ROWS and l1_ratio == 1 and not any(map(_bounded, lanes)):
+        walked = _walk_data(form, positive)
     found = []
     for i, lane in enumerate(lanes):
-        target = tol * lane.null / 2
-        b, gap = (
-            np.zeros((m, lambdas.shape[1], lane.cross.shape[1])),
-            np.full(lambdas.shape, np.inf),
-        )
-        if l1_ratio == 0 and not _bounded(lane) and lambdas.size:
-            A = columns.many(i, np.arange(lane.cross.shape[1]))
-            b = spectrum_of_rows(A, form.response[i].T, lane.l2).solutions(lambdas)
-            z = form.response[i].T[:, None] - b @ A.T
-            z = (z.reshape(-1, len(A)) @ A).reshape(b.shape[0] * b.shape[1], -1)
-            rows = path_rows(lane, slice(None), lambdas, l1_ratio)
-            gap = duality_gaps(rows, b.reshape(z.shape), z).reshape(lambdas.shape)
-        elif i in exact:
-            b[0] = exact[i]
-            gap[0] = _lasso_gaps(form, i, b[0], lambdas)
-        for k in range(m):
-            if (gap[k] > target[k]).any():
-                one = lane._replace(cross=lane.cross[k : k + 1], scale=lane.scale[k : k + 1])
-                b[k], gap[k] = screened_path(
-                    columns, i, one, form.response[i, :, k], lambdas[k], l1_ratio, target[k]
-                )
-        free, free_gap = lane.cross, target
+        target, grid, response = tol * lane.null / 2, positive[i], form.response[i].T
+        b = np.zeros((*grid.shape, lane.cross.shape[1]))
+        gap = np.full(grid.shape, np.inf)
+        if grid.size and l1_ratio == 0 and not _bounded(lane):
+            b, gap = _dual_ridge(form, i, grid)
+        elif i in walked:
+            b = walked[i]
+            gap = np.stack([_lasso_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
+        for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
+            one = lane._replace(cross=lane.cross[k : k + 1], scale=lane.scale[k : k + 1])
+            b[k], gap[k] = screened_path(
+                columns, i, one, response[k], grid[k], l1_ratio, float(target[k])
+            )
+        solved = _Solutions(b, gap)
         if n_zero:
-            A = columns.many(i, np.arange(lane.cross.shape[1]))
-            dual, free_gap = _least_squares(A @ A.T, form.response[i].T)
-            free = dual @ A
-        found.append(_restored(lane, *_with_zero(b, gap, free, free_gap, n_zero)))
+            kernel = columns.kernel(i, np.ones(lane.cross.shape[1]))
+            dual, free_gap = _least_squares(kernel, response)
+            solved = _append(solved, columns.correlations(i, dual), free_gap, n_zero)
+        found.append(_restored(lane, solved))
     return found
 
 
 def _positive(lambdas: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the positive lambdas, and how many zeros come after them."""
-    n_zero = int(np.count_nonzero(lambdas[0] == 0))
-    return lambdas[:, : lambdas.shape[1] - n_zero], n_zero
+    n_zero = int(np.count_nonzero(lambdas[0, 0] == 0))
+    return lambdas[:, :, : lambdas.shape[2] - n_zero], n_zero
 
 
 def _least_squares(gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,25 +127,83 @@ def _least_squares(gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.
     return b, np.abs(np.einsum("mq,qr,mr->m", z, inverse, z)) / 2
 
 
-def _with_zero(
-    b: np.ndarray, gap: np.ndarray, free: np.ndarray, free_gap: np.ndarray, n_zero: int
-) -> tuple[np.ndarray, np.ndarray]:
-    if not n_zero:
-        return b, gap
-    return (
-        np.concatenate([b, np.repeat(free[:, None], n_zero, axis=1)], axis=1),
-        np.concatenate([gap, np.repeat(free_gap[:, None], n_zero, axis=1)], axis=1),
+def _append(solved: _Solutions, free: np.ndarray, gap: np.ndarray, times: int) -> _Solutions:
+    """Return the solutions with those of lambda = 0, (m, q) and (m,), at the end."""
+    return _Solutions(
+        np.concatenate([solved.b, np.repeat(free[:, None], times, axis=1)], axis=1),
+        np.concatenate([solved.gap, np.repeat(gap[:, None], times, axis=1)], axis=1),
     )
 
 
-def _exact(
-    lanes: list[Standard], design: Design, lambdas: np.ndarray, l1_ratio: float
+# --- the exact path of the lasso, where columns or rows are few ---
+
+
+def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
+    sizes = {lane.cross.shape[1] for lane in lanes}
+    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
+    return few and l1_ratio == 1 and lambdas.size > 0 and not any(map(_bounded, lanes))
+
+
+def _walk_grams(lanes: list[Standard], lambdas: np.ndarray) -> dict[int, np.ndarray]:
+    def design(group: np.ndarray, targets: slice) -> Design:
+        grams = np.stack([lanes[i].gram for i in group])
+        return GramDesign(grams, *_vectors(lanes, group, targets))
+
+    return _walk(lanes, lambdas, lanes[0].cross.shape[1], design)
+
+
+def _walk_data(form: DataForm, lambdas: np.ndarray) -> dict[int, np.ndarray]:
+    def design(group: np.ndarray, targets: slice) -> Design:
+        cross, strength = _vectors(form.lanes, group, targets)
+        of = np.repeat(group, len(cross) // len(group))
+        return DataDesign(form.columns, of, cross, strength)
+
+    return _walk(form.lanes, lambdas, form.columns.X.shape[0], design)
+
+
+def _walk(
+    lanes: list[Standard],
+    lambdas: np.ndarray,
+    capacity: int,
+    design: Callable[[np.ndarray, slice], Design],
 ) -> dict[int, np.ndarray]:
-    """Return by lane the coefficients of those whose whole path the homotopy has walked."""
-    if l1_ratio != 1 or any(map(_bounded, lanes)) or lambdas.shape[1] == 0:
+    """Return by lane the coefficients (m, n_lambdas, q) of those that the homotopy has walked."""
+    n_lanes, m, n_lambdas = lambdas.shape
+    if not n_lambdas:
         return {}
-    paths, done = homotopy(design, lambdas[0], max_kinks=8 * design.capacity + 50)
-    return {int(i): paths[i] for i in np.flatnonzero(done)}
+    shape = (n_lanes, m, n_lambdas, lanes[0].cross.shape[1])
+    b, done = np.zeros(shape), np.zeros((n_lanes, m), dtype=bool)
+    at_once = max(8, _WALK_ENTRIES // capacity**2)
+    for group, targets in _groups(n_lanes, m, at_once):
+        grid = lambdas[group, targets].reshape(-1, n_lambdas)
+        found, finished = homotopy(design(group, targets), grid, max_kinks=8 * capacity + 50)
+        b[group, targets] = found.reshape(b[group, targets].shape)
+        done[group, targets] = finished.reshape(len(group), -1)
+    return {int(i): b[i] for i in np.flatnonzero(done.all(axis=1))}
+
+
+def _groups(n_lanes: int, m: int, at_once: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Yield lanes and responses whose pairs are about `at_once` each."""
+    targets = min(m, at_once)
+    width = max(1, at_once // targets)
+    for first in range(0, n_lanes, width):
+        group = np.arange(first, min(first + width, n_lanes))
+        for start in range(0, m, targets):
+            yield group, slice(start, start + targets)
+
+
+def _vectors(
+    lanes: list[Standard], group: np.ndarray, targets: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return correlations and strengths (n_pairs, q), the responses of a lane together."""
+    cross = [lanes[i].cross[targets] for i in group]
+    strength = [
+        np.broadcast_to(lanes[i].l1, part.shape) for i, part in zip(group, cross, strict=True)
+    ]
+    return np.concatenate(cross), np.concatenate(strength)
+
+
+# --- certificates ---
 
 
 def _bounded(lane: Standard) -> bool:
@@ -157,38 +216,42 @@ def _gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray, l1_ratio: flo
     return duality_gaps(rows, flat, rows.cross - flat @ lane.gram).reshape(lambdas.shape)
 
 
-def _strength(lanes: list[Standard]) -> np.ndarray:
-    return np.stack([lane.l1 for lane in lanes])
-
-
-def _cross(lanes: list[Standard]) -> np.ndarray:
-    return np.stack([lane.cross[0] for lane in lanes])
-
-
-def _lasso_gaps(form: DataForm, lane: int, b: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
+def _lasso_gaps(
+    form: DataForm, lane: int, target: int, b: np.ndarray, lambdas: np.ndarray
+) -> np.ndarray:
     """Return the gaps of unbounded lasso solutions (n_lambdas, p) that use few columns."""
-    one, response = form.lanes[lane], form.response[lane, :, 0]
+    one, response = form.lanes[lane], form.response[lane, :, target]
     active = np.flatnonzero(b.any(axis=0))
     residual = response - b[:, active] @ form.columns.many(lane, active).T
     z = form.columns.correlations(lane, residual)
     np.abs(z, out=z)
     z /= one.l1
-    shrink = lambdas[0] / np.maximum(z.max(axis=1), np.finfo(float).tiny)
+    shrink = lambdas / np.maximum(z.max(axis=1), np.finfo(float).tiny)
     ry, rr = residual @ response, np.einsum("kn,kn->k", residual, residual)
     s = np.clip(ry / np.where(rr > 0, rr, 1.0), -shrink, shrink)
-    primal = rr / 2 + lambdas[0] * (np.abs(b[:, active]) @ one.l1[active])
+    primal = rr / 2 + lambdas * (np.abs(b[:, active]) @ one.l1[active])
     return np.maximum(primal - s * ry + s * s * rr / 2, 0.0)
 
 
+def _dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ridge solutions (m, n_lambdas, p) of a wide matrix, and their gaps."""
+    one, columns, response = form.lanes[lane], form.columns, form.response[lane].T
+    spectrum = kernel_spectrum(columns.kernel(lane, 1 / one.l2), response)
+    dual = spectrum.solutions(lambdas)
+    b, gap = np.empty((*lambdas.shape, len(one.l2))), np.empty(lambdas.shape)
+    for k in range(len(b)):
+        b[k] = columns.correlations(lane, dual[k]) / one.l2
+        z = columns.correlations(lane, response[k] - columns.fitted(lane, b[k]))
+        rows = path_rows(one, slice(k, k + 1), lambdas[k : k + 1], 0.0)
+        gap[k] = duality_gaps(rows, b[k], z)
+    return b, gap
+
+
 def _finish(
-    lane: Standard,
-    b: np.ndarray,
-    gap: np.ndarray,
-    lambdas: np.ndarray,
-    l1_ratio: float,
-    target: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    lane: Standard, solved: _Solutions, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> _Solutions:
     """Solve rows whose gap is still open by the active set, one after the other."""
+    b, gap = solved
     for k, j in np.argwhere(gap > target[:, None]):
         row = path_rows(lane, slice(k, k + 1), lambdas[k : k + 1, j : j + 1], l1_ratio)
         start = np.clip(b[k, j], lane.lower, lane.upper)
@@ -198,14 +261,14 @@ def _finish(
         new_gap = duality_gaps(row, new[None], row.cross - new[None] @ lane.gram)[0]
         if new_gap < gap[k, j]:
             b[k, j], gap[k, j] = new, new_gap
-    return b, gap
+    return solved
 
 
-def _restored(lane: Standard, b: np.ndarray, gap: np.ndarray) -> LanePath:
-    pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(b)]
+def _restored(lane: Standard, solved: _Solutions) -> LanePath:
+    pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(solved.b)]
     null = np.where(lane.null > 0, lane.null / 2, 1.0)
     return LanePath(
         np.stack([coef for coef, _ in pairs]),
         np.stack([intercept for _, intercept in pairs]),
-        gap / null[:, None],
+        solved.gap / null[:, None],
     )

@@ -13,27 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax._inputs import as_matrix, feature_names
-from regjax.paths._problem import Shape, data_form, standard_form
-from regjax.paths._settings import (
-    as_responses,
-    as_sample_weight,
-    as_shape,
-    check_fraction,
-    check_lambdas,
-    lambda_grid,
-)
-from regjax.paths._solve import LanePath, solve_data, solve_statistics, wants_gram
-from regjax.paths.folds import Split, as_splits
+from regjax._inputs import feature_names
+from regjax.paths._fold_lanes import fold_data
+from regjax.paths._input import as_design
+from regjax.paths._settings import as_shape, check_fraction, check_lambdas, lambda_grid
+from regjax.paths._solve import LanePath
+from regjax.paths.folds import Split
 from regjax.paths.path import Path, as_path
-from regjax.paths.statistics import SufficientStatistics, sufficient_statistics
-
-# A column's share of variance below which the difference of two statistics has lost its digits.
-_LOST = 1e-8
 
 
 class CrossValidation(NamedTuple):
     """What cross-validation found.
+
+    With several responses every field but `l1_ratios` gains a leading axis (n_targets,).
 
     Attributes:
         l1_ratios: (n_ratios,) the mixes tried.
@@ -53,17 +45,17 @@ class CrossValidation(NamedTuple):
     fold_errors: np.ndarray
     mean_error: np.ndarray
     standard_error: np.ndarray
-    l1_ratio: float
-    lambda_: float
-    lambda_1se: float
+    l1_ratio: Any
+    lambda_: Any
+    lambda_1se: Any
     coef: np.ndarray
-    intercept: float
+    intercept: Any
     coef_1se: np.ndarray
-    intercept_1se: float
+    intercept_1se: Any
     path: Path
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return predictions (n_samples,) of the fit at `lambda_`.
+        """Return predictions (..., n_samples) of the fit at `lambda_`.
 
         Example:
             >>> import numpy as np
@@ -71,12 +63,12 @@ class CrossValidation(NamedTuple):
             >>> print(lasso_cv(X, X[:, 0]).predict(np.array([[40.0]])).round(1))
             [40.]
         """
-        return as_matrix(X) @ self.coef + self.intercept
+        return (as_design(X) @ self.coef.T + self.intercept).T
 
 
 def elastic_net_cv(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     l1_ratio: float | Sequence[float] = 1.0,
     lambdas: Any = None,
@@ -94,7 +86,8 @@ def elastic_net_cv(
     """Return the elastic net cross-validated over lambda, and over `l1_ratio` if several are given.
 
     Args:
-        X, y: as in `elastic_net_path`; y has one response.
+        X, y: as in `elastic_net_path`; or, without y, a list of `SufficientStatistics`, one for
+            each fold.
         l1_ratio: one mix or several.
         folds: a number of shuffled folds, or pairs of training and test indices:
             `k_folds(n, 5, repeats=10)`, `k_folds(n, 5, groups=patient)`,
@@ -111,48 +104,28 @@ def elastic_net_cv(
         1.0 [0]
     """
     names = feature_names(X)
-    X = as_matrix(X).astype(np.float64, copy=False)
-    responses, single = as_responses(y, len(X))
-    if not single:
-        raise ValueError("Cross-validation takes one response; give y the shape (n_samples,).")
-    weight = as_sample_weight(sample_weight, len(X))
-    shape = as_shape(X.shape[1], fit_intercept, standardize, penalty_weights, lower, upper)
+    data, single = fold_data(X, y, sample_weight, folds)
     ratios = np.array([check_fraction(r) for r in np.atleast_1d(l1_ratio).tolist()])
+    shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, lower, upper)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
-    splits = as_splits(folds, len(X))
-    solver = _Gram if wants_gram(*X.shape) else _Data
-    lanes = solver(X, responses, weight, shape, splits)
+    lanes = data.lanes(shape)
+    everything, n_lanes = lanes.standard[:1], len(lanes.standard)
     grids, errors, fits = [], [], []
     for ratio in ratios:
-        grid = lambda_grid(lanes.whole, given, ratio, n_lambdas, lambda_min_ratio, X.shape)
-        whole, *parts = lanes.solve(grid, ratio, tol)
+        grid = lambda_grid(everything, given, ratio, n_lambdas, lambda_min_ratio, data.size)
+        whole, *parts = lanes.solve(np.broadcast_to(grid, (n_lanes, *grid.shape[1:])), ratio, tol)
         grids.append(grid[0])
         fits.append(whole)
-        errors.append(np.stack([lanes.error(i, part) for i, part in enumerate(parts)]))
-    fold_errors = np.stack(errors)
-    mean = fold_errors.mean(axis=1)
-    spread = fold_errors.std(axis=1, ddof=1) / np.sqrt(len(splits))
-    r, k = np.unravel_index(np.argmin(mean), mean.shape)
-    sparse = int(np.argmax(mean[r] <= mean[r, k] + spread[r, k]))
-    path = as_path(fits[r], grids[r][None], float(ratios[r]), tol, names, single=True)
-    return CrossValidation(
-        l1_ratios=ratios,
-        lambdas=np.stack(grids),
-        fold_errors=fold_errors,
-        mean_error=mean,
-        standard_error=spread,
-        l1_ratio=float(ratios[r]),
-        lambda_=float(path.lambdas[k]),
-        lambda_1se=float(path.lambdas[sparse]),
-        coef=path.coef[k],
-        intercept=float(path.intercept[k]),
-        coef_1se=path.coef[sparse],
-        intercept_1se=float(path.intercept[sparse]),
-        path=path,
+        errors.append(np.stack([data.error(i, part) for i, part in enumerate(parts)], axis=1))
+    fold_errors = np.stack(errors, axis=1)
+    mean = fold_errors.mean(axis=2)
+    spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
+    return as_cross_validation(
+        ratios, np.stack(grids, axis=1), fold_errors, mean, spread, fits, single, tol, names
     )
 
 
-def lasso_cv(X: Any, y: Any, **settings: Any) -> CrossValidation:
+def lasso_cv(X: Any, y: Any = None, **settings: Any) -> CrossValidation:
     """Return the cross-validated lasso: `elastic_net_cv` with `l1_ratio=1`; settings are its own.
 
     Example:
@@ -164,75 +137,51 @@ def lasso_cv(X: Any, y: Any, **settings: Any) -> CrossValidation:
     return elastic_net_cv(X, y, l1_ratio=1.0, **settings)
 
 
-class _Gram:
-    """Lanes by their statistics: all rows, then every split's training rows."""
+def as_cross_validation(
+    l1_ratios: np.ndarray,
+    lambdas: np.ndarray,
+    fold_errors: np.ndarray,
+    mean: np.ndarray,
+    spread: np.ndarray,
+    fits: list[LanePath],
+    single: bool,
+    tol: float,
+    names: tuple[str, ...] | None,
+) -> CrossValidation:
+    """Return the choice by errors of m responses, and the fits to all rows that go with it.
 
-    def __init__(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        shape: Shape,
-        splits: list[Split],
-    ) -> None:
-        def statistics(rows: np.ndarray) -> SufficientStatistics:
-            return sufficient_statistics(X[rows], y[rows], None if weight is None else weight[rows])
+    Args:
+        l1_ratios: (n_ratios,).
+        lambdas, mean, spread: (m, n_ratios, n_lambdas).
+        fold_errors: (m, n_ratios, n_folds, n_lambdas).
+        fits: one per ratio, of all rows.
+        single: whether the axis of the responses is dropped.
+    """
+    target = np.arange(len(mean))
+    ratio, best = np.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
+    chosen_mean, chosen_spread = mean[target, ratio], spread[target, ratio]
+    limit = chosen_mean[target, best] + chosen_spread[target, best]
+    # The largest lambda comes first.
+    sparse = np.argmax(chosen_mean <= limit[:, None], axis=1)
+    coef, intercept, gap = (np.stack(part)[ratio, target] for part in zip(*fits, strict=True))
+    grid, ratios = lambdas[target, ratio], l1_ratios[ratio]
 
-        self._tests = [statistics(test) for _, test in splits]
-        covered = np.concatenate([test for _, test in splits])
-        once = len(covered) == len(X) and len(np.unique(covered)) == len(X)
-        total = self._tests[0]
-        if once:
-            for part in self._tests[1:]:
-                total = total + part
-        else:
-            total = sufficient_statistics(X, y, weight)
-        lanes = [total]
-        for (train, test), held_out in zip(splits, self._tests, strict=True):
-            rest = total - held_out if len(train) + len(test) == len(X) else None
-            # Where a column varies in the test rows alone the difference is rounding.
-            if rest is None or (np.diag(rest.xx) < _LOST * np.diag(total.xx)).any():
-                rest = statistics(train)
-            lanes.append(rest)
-        self._lanes = [standard_form(lane, shape) for lane in lanes]
-        self.whole = self._lanes[0]
+    def shown(field: np.ndarray) -> Any:
+        return field[0] if single else field
 
-    def solve(self, grid: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
-        return solve_statistics(self._lanes, grid, l1_ratio, tol)
-
-    def error(self, split: int, path: LanePath) -> np.ndarray:
-        s, b, a = self._tests[split], path.coef[0], path.intercept[0]
-        square = s.yy[0] - 2 * b @ s.xy[:, 0] + np.einsum("kp,kp->k", b @ s.xx, b)
-        shift = s.y_mean[0] - a - b @ s.x_mean
-        return np.maximum(square, 0.0) / s.weight + shift * shift
-
-
-class _Data:
-    """Lanes by row weights of one wide matrix."""
-
-    def __init__(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        shape: Shape,
-        splits: list[Split],
-    ) -> None:
-        self._X, self._y, self._splits = X, y[:, 0], splits
-        self._weight = np.ones(len(X)) if weight is None else weight
-        rows = np.zeros((len(splits) + 1, len(X)))
-        rows[0] = self._weight
-        for lane, (train, _) in zip(rows[1:], splits, strict=True):
-            lane[train] = self._weight[train]
-        self._form = data_form(X, y, rows, shape)
-        self.whole = self._form.lanes[0]
-
-    def solve(self, grid: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
-        return solve_data(self._form, grid, l1_ratio, tol)
-
-    def error(self, split: int, path: LanePath) -> np.ndarray:
-        _, test = self._splits[split]
-        active = np.flatnonzero(path.coef[0].any(axis=0))
-        fitted = path.coef[0][:, active] @ self._X[np.ix_(test, active)].T
-        residual = self._y[test] - fitted - path.intercept[0][:, None]
-        return np.average(residual * residual, axis=1, weights=self._weight[test])
+    lead = () if single else (len(mean),)
+    return CrossValidation(
+        l1_ratios=l1_ratios,
+        lambdas=shown(lambdas),
+        fold_errors=shown(fold_errors),
+        mean_error=shown(mean),
+        standard_error=shown(spread),
+        l1_ratio=shown(ratios),
+        lambda_=shown(grid[target, best]),
+        lambda_1se=shown(grid[target, sparse]),
+        coef=shown(coef[target, best]),
+        intercept=shown(intercept[target, best]),
+        coef_1se=shown(coef[target, sparse]),
+        intercept_1se=shown(intercept[target, sparse]),
+        path=as_path(grid, coef, intercept, gap, lead, shown(ratios), tol, names),
+    )

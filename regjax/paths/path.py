@@ -18,18 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax._inputs import as_matrix, feature_names
-from regjax.paths._problem import data_form, standard_form
-from regjax.paths._settings import (
-    as_responses,
-    as_sample_weight,
-    as_shape,
-    check_fraction,
-    check_lambdas,
-    lambda_grid,
-)
-from regjax.paths._solve import LanePath, solve_data, solve_statistics, wants_gram
-from regjax.paths.statistics import sufficient_statistics
+from regjax._inputs import feature_names
+from regjax.paths._input import as_design
+from regjax.paths._lanes import as_data
+from regjax.paths._settings import as_shape, check_fraction, check_lambdas, lambda_grid
 
 CONVERGED = 0
 NOT_CONVERGED = 1
@@ -40,7 +32,10 @@ class ConvergenceWarning(UserWarning):
 
 
 class Path(NamedTuple):
-    """Solutions at every lambda. With several responses every field gains a leading axis.
+    """Solutions at every lambda.
+
+    With several responses the arrays gain a leading axis (n_targets,), and with several weightings
+    of the rows one before it.
 
     Attributes:
         lambdas: (n_lambdas,), descending.
@@ -49,7 +44,7 @@ class Path(NamedTuple):
         duality_gap: (n_lambdas,) gap of these very coefficients, divided by the objective of
             the intercept alone.
         status: (n_lambdas,) int; 0 where `duality_gap <= tol`, else 1.
-        l1_ratio: the mix that was asked for.
+        l1_ratio: the mix that was asked for, a number.
         feature_names: the names of the columns, or None.
     """
 
@@ -58,7 +53,7 @@ class Path(NamedTuple):
     intercept: np.ndarray
     duality_gap: np.ndarray
     status: np.ndarray
-    l1_ratio: float
+    l1_ratio: Any
     feature_names: tuple[str, ...] | None
 
     def at(self, lambda_: float) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +63,7 @@ class Path(NamedTuple):
         same for the lasso; for an exact solution elsewhere solve again with `lambdas=[lambda_]`.
 
         Raises:
-            ValueError: if `lambda_` is outside the path, or the path has several responses.
+            ValueError: if `lambda_` is outside the path, or there are several paths.
 
         Example:
             >>> import numpy as np
@@ -77,7 +72,7 @@ class Path(NamedTuple):
             [0.5]
         """
         if self.lambdas.ndim != 1:
-            raise ValueError("This path has several responses: take one of them first.")
+            raise ValueError("These are several paths: take one of them first.")
         largest, least = self.lambdas[0], self.lambdas[-1]
         if not least <= lambda_ <= largest:
             raise ValueError(
@@ -100,15 +95,16 @@ class Path(NamedTuple):
             >>> print(lasso_path(X, y, lambdas=[1.0]).predict(X))
             [[ 1. -1.]]
         """
-        X = as_matrix(X)
+        X = as_design(X)
         if X.shape[1] != self.coef.shape[-1]:
             raise ValueError(f"X has {X.shape[1]} columns, the path {self.coef.shape[-1]}.")
-        return self.coef @ X.T + self.intercept[..., None]
+        flat = self.coef.reshape(-1, X.shape[1]) @ X.T
+        return flat.reshape(*self.intercept.shape, -1) + self.intercept[..., None]
 
 
 def elastic_net_path(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     l1_ratio: float = 1.0,
     lambdas: Any = None,
@@ -125,7 +121,8 @@ def elastic_net_path(
     """Return the elastic-net path of `X` (n_samples, n_features) and `y`.
 
     Args:
-        X: matrix or data frame of numbers.
+        X: matrix or data frame of numbers, or a sparse matrix of SciPy or JAX, which is centred
+            without being made dense; or `SufficientStatistics`, then without `y`.
         y: (n_samples,), or (n_samples, n_targets) for independent paths that share `X`.
         l1_ratio: share of the absolute penalty, 1 for the lasso, 0 for ridge.
         lambdas: strengths > 0 (0 is allowed); sorted descending. Unless given, `n_lambdas`
@@ -137,7 +134,8 @@ def elastic_net_path(
         standardize: whether the penalty applies to coefficients of columns divided by their
             standard deviations (divisor n, weighted). Coefficients come back in the units of
             the data either way, and so do the bounds.
-        sample_weight: (n_samples,) weights >= 0.
+        sample_weight: (n_samples,) weights >= 0, or (n_weightings, n_samples) for a path under
+            each weighting: bootstraps, say, as counts of the rows drawn.
         penalty_weights: (n_features,) factors of lambda; 0 leaves a column unpenalised,
             infinity leaves it out.
         lower, upper: bounds of the coefficients, `lower <= 0 <= upper`; numbers or
@@ -157,25 +155,19 @@ def elastic_net_path(
          [2.5 0.5]]
     """
     names = feature_names(X)
-    X = as_matrix(X).astype(np.float64, copy=False)
-    responses, single = as_responses(y, len(X))
-    weight = as_sample_weight(sample_weight, len(X))
+    data, single = as_data(X, y, sample_weight)
     l1_ratio = check_fraction(l1_ratio)
-    shape = as_shape(X.shape[1], fit_intercept, standardize, penalty_weights, lower, upper)
+    shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, lower, upper)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
-    if wants_gram(*X.shape):
-        lane = standard_form(sufficient_statistics(X, responses, weight), shape)
-        grid = lambda_grid(lane, given, l1_ratio, n_lambdas, lambda_min_ratio, X.shape)
-        (found,) = solve_statistics([lane], grid, l1_ratio, tol)
-    else:
-        rows = np.ones(len(X)) if weight is None else weight
-        form = data_form(X, responses, rows[None], shape)
-        grid = lambda_grid(form.lanes[0], given, l1_ratio, n_lambdas, lambda_min_ratio, X.shape)
-        (found,) = solve_data(form, grid, l1_ratio, tol)
-    return as_path(found, grid, l1_ratio, tol, names, single)
+    lanes = data.lanes(shape)
+    grid = lambda_grid(lanes.standard, given, l1_ratio, n_lambdas, lambda_min_ratio, data.size)
+    found = lanes.solve(grid, l1_ratio, tol)
+    coef, intercept, gap = (np.stack(parts) for parts in zip(*found, strict=True))
+    lead = grid.shape[:1] * (np.ndim(sample_weight) == 2) + grid.shape[1:2] * (not single)
+    return as_path(grid, coef, intercept, gap, lead, l1_ratio, tol, names)
 
 
-def lasso_path(X: Any, y: Any, **settings: Any) -> Path:
+def lasso_path(X: Any, y: Any = None, **settings: Any) -> Path:
     """Return the lasso path: `elastic_net_path` with `l1_ratio=1`; settings are its own.
 
     Example:
@@ -187,7 +179,7 @@ def lasso_path(X: Any, y: Any, **settings: Any) -> Path:
     return elastic_net_path(X, y, l1_ratio=1.0, **settings)
 
 
-def ridge_path(X: Any, y: Any, **settings: Any) -> Path:
+def ridge_path(X: Any, y: Any = None, **settings: Any) -> Path:
     """Return the ridge path: `elastic_net_path` with `l1_ratio=0`; settings are its own.
 
     Example:
@@ -201,24 +193,32 @@ def ridge_path(X: Any, y: Any, **settings: Any) -> Path:
 
 
 def as_path(
-    found: LanePath,
-    grid: np.ndarray,
-    l1_ratio: float,
+    lambdas: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    gap: np.ndarray,
+    lead: tuple[int, ...],
+    l1_ratio: Any,
     tol: float,
     names: tuple[str, ...] | None,
-    single: bool,
 ) -> Path:
-    """Return the solutions of one lane as a `Path`, with a warning where they fall short."""
-    status = np.where(found.gap <= tol, CONVERGED, NOT_CONVERGED)
+    """Return solutions with the leading axes `lead` as a `Path`, warning where they fall short."""
+    status = np.where(gap <= tol, CONVERGED, NOT_CONVERGED)
     if status.any():
         warnings.warn(
             f"{np.count_nonzero(status)} of {status.size} solutions have a duality gap above tol "
-            f"= {tol:g}, the largest {found.gap.max():.1e}. Standardise or drop nearly dependent "
+            f"= {tol:g}, the largest {gap.max():.1e}. Standardise or drop nearly dependent "
             "columns, take a larger least lambda, or accept a larger tol.",
             ConvergenceWarning,
             stacklevel=3,
         )
-    fields = (grid, found.coef, found.intercept, found.gap, status)
-    if single:
-        fields = tuple(field[0] for field in fields)
-    return Path(*fields, l1_ratio=l1_ratio, feature_names=names)
+    curve = (*lead, coef.shape[-2])
+    return Path(
+        lambdas.reshape(curve),
+        coef.reshape(*curve, coef.shape[-1]),
+        intercept.reshape(curve),
+        gap.reshape(curve),
+        status.reshape(curve),
+        l1_ratio,
+        names,
+    )

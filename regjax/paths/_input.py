@@ -1,0 +1,115 @@
+"""Rows from the caller's hands: dense or sparse matrices, responses and weights, checked."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from regjax._inputs import as_matrix
+
+Matrix = Any
+"""A NumPy matrix, or a `scipy.sparse.csc_array`; both in float64."""
+
+
+def as_design(X: Any) -> Matrix:
+    """Return `X` as a finite float64 matrix; what is sparse stays sparse, by columns.
+
+    Raises:
+        TypeError: if it is traced or not numeric.
+        ValueError: if it has not two dimensions, is empty, or holds NaN or infinity.
+    """
+    stored = _as_scipy(X)
+    if stored is None:
+        return as_matrix(X).astype(np.float64, copy=False)
+    if stored.ndim != 2 or 0 in stored.shape:
+        raise ValueError(
+            f"X must have shape (n_samples, n_features), neither of them 0; got {stored.shape}."
+        )
+    if stored.dtype.kind not in "biuf":
+        raise TypeError(f"X must hold real numbers, got dtype {stored.dtype}.")
+    from scipy.sparse import csc_array
+
+    matrix = csc_array(stored, dtype=np.float64)
+    # Entries stored twice are added up, in a copy: the caller's matrix stays as it is.
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    if not np.isfinite(matrix.data).all():
+        raise ValueError("X holds NaN or infinity; remove those rows or fill the values in first.")
+    return matrix
+
+
+def as_responses(y: Any, n_samples: int) -> tuple[np.ndarray, bool]:
+    """Return `y` as a finite matrix (n_samples, n_targets), and whether it was a vector."""
+    array = np.asarray(y)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"y must hold real numbers, got dtype {array.dtype}.")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise ValueError(
+            f"y must have shape (n_samples,) or (n_samples, n_targets), got {array.shape}."
+        )
+    if len(array) != n_samples:
+        raise ValueError(f"X has {n_samples} rows but y has {len(array)}.")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("y holds NaN or infinity; remove those rows first.")
+    return array.reshape(n_samples, -1), array.ndim == 1
+
+
+def as_sample_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
+    """Return checked weights (n_samples,) or (n_weightings, n_samples), or None for none."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim not in (1, 2) or weight.shape[-1] != n_samples or weight.size == 0:
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},) or (n_weightings, {n_samples}), got "
+            f"{weight.shape}."
+        )
+    if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any(axis=-1).all():
+        raise ValueError("sample_weight must be finite, at least 0, and not 0 everywhere.")
+    return weight
+
+
+def dense(part: Matrix) -> np.ndarray:
+    """Return some rows or columns of a matrix as an array."""
+    return part if isinstance(part, np.ndarray) else np.asarray(part.toarray())
+
+
+def shifted(X: Matrix) -> tuple[Matrix, np.ndarray]:
+    """Return `X` less a number per column, and these numbers, so that moments keep their digits.
+
+    The mean of a column with zeros is at most the root of n times its standard deviation. Only a
+    sparse column without any zero can be further away, and moving it costs no sparsity. Dense
+    columns are centred wherever they are used.
+    """
+    shift = np.zeros(X.shape[1])
+    if not isinstance(X, np.ndarray):
+        full = np.flatnonzero(np.diff(X.indptr) == X.shape[0])
+        if len(full):
+            X = X.copy()
+            for j in full:
+                column = X.data[X.indptr[j] : X.indptr[j + 1]]
+                shift[j] = column.mean()
+                column -= shift[j]
+    return X, shift
+
+
+def _as_scipy(X: Any) -> Any:
+    """Return a sparse `X` in a form of SciPy, or None if it is none."""
+    # Only a program that has loaded these libraries can hold one of their matrices.
+    scipy, jax = sys.modules.get("scipy.sparse"), sys.modules.get("jax.experimental.sparse")
+    if scipy is not None and scipy.issparse(X):
+        return X
+    if jax is not None and isinstance(X, jax.BCOO):
+        from scipy.sparse import coo_array
+
+        if X.n_batch or X.n_dense:
+            raise ValueError("A BCOO matrix must have no batch and no dense dimensions.")
+        place = np.asarray(X.indices)
+        inside = (place < np.asarray(X.shape)).all(axis=1)
+        values = np.asarray(X.data)[inside]
+        return coo_array((values, tuple(place[inside].T)), shape=X.shape)
+    return None
