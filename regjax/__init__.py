@@ -11,153 +11,113 @@ Penalties and the functions used with them are importable from here. Further roo
     regjax.diagnostics   weight statistics, sparsity, pruning, condition number
     regjax.sweeps        vmapped lambda sweeps (extra `sweep`)
     regjax.plots         figures (extra `plots`)
+
+A room is loaded when something of it is first used: `regjax.paths` runs without loading jax.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-from regjax import (
-    conventions,
-    diagnostics,
-    losses,
-    masks,
-    paths,
-    penalties,
-    regression,
-    solvers,
-    transforms,
-)
-from regjax.conventions import regularization_loss
-from regjax.objectives import activation_l1, activation_l2, penalized_loss
-from regjax.paths import elastic_net_path, lasso_path, ridge_path
-from regjax.penalties import (
-    L0,
-    L1,
-    L2,
-    Box,
-    ElasticNet,
-    GroupLasso,
-    MaxNorm,
-    NonNegative,
-    Penalty,
-    Sum,
-    UnitNorm,
-    box_penalty,
-    box_prox,
-    elastic_net_gradient,
-    elastic_net_penalty,
-    elastic_net_prox,
-    gaussian_log_prior,
-    group_lasso_gradient,
-    group_lasso_penalty,
-    group_lasso_prox,
-    l0_penalty,
-    l0_prox,
-    l1_gradient,
-    l1_penalty,
-    l1_prox,
-    l2_gradient,
-    l2_penalty,
-    l2_prox,
-    laplace_log_prior,
-    mask_penalty,
-    max_norm_penalty,
-    max_norm_prox,
-    non_negative_penalty,
-    non_negative_prox,
-    unit_norm_penalty,
-    unit_norm_prox,
-)
-from regjax.regression import ElasticNetRegression, LassoRegression, RidgeRegression
-from regjax.solvers import ridge_closed_form
-from regjax.transforms import sgd_with_weight_decay
-
-if TYPE_CHECKING:
-    from regjax import plots, sweeps
-    from regjax.sweeps import load, sweep
+import importlib.util
+import sys
+from typing import Any
 
 __version__ = "0.1.0"
 
-# Rooms that need an extra, and what of them is importable from here: loaded on first use.
-_LAZY = {"load": "regjax.sweeps", "sweep": "regjax.sweeps", "plots": None, "sweeps": None}
+# Every room, and what of it is importable from here; for type checkers again in __init__.pyi.
+_ROOMS = {
+    "conventions": ["regularization_loss"],
+    "datasets": [],
+    "diagnostics": [],
+    "losses": [],
+    "masks": [],
+    "objectives": ["activation_l1", "activation_l2", "penalized_loss"],
+    "paths": ["elastic_net_cv", "elastic_net_path", "lasso_cv", "lasso_path", "ridge_path"],
+    "penalties": [
+        "L0",
+        "L1",
+        "L2",
+        "Box",
+        "ElasticNet",
+        "GroupLasso",
+        "MaxNorm",
+        "NonNegative",
+        "Penalty",
+        "Sum",
+        "UnitNorm",
+        "box_penalty",
+        "box_prox",
+        "elastic_net_gradient",
+        "elastic_net_penalty",
+        "elastic_net_prox",
+        "gaussian_log_prior",
+        "group_lasso_gradient",
+        "group_lasso_penalty",
+        "group_lasso_prox",
+        "l0_penalty",
+        "l0_prox",
+        "l1_gradient",
+        "l1_penalty",
+        "l1_prox",
+        "l2_gradient",
+        "l2_penalty",
+        "l2_prox",
+        "laplace_log_prior",
+        "mask_penalty",
+        "max_norm_penalty",
+        "max_norm_prox",
+        "non_negative_penalty",
+        "non_negative_prox",
+        "unit_norm_penalty",
+        "unit_norm_prox",
+    ],
+    "plots": [],
+    "regression": ["ElasticNetRegression", "LassoRegression", "RidgeRegression"],
+    "solvers": ["ridge_closed_form"],
+    "sweeps": ["load", "sweep"],
+    "tables": [],
+    "transforms": ["sgd_with_weight_decay"],
+}
 
-__all__ = [
-    "L0",
-    "L1",
-    "L2",
-    "Box",
-    "ElasticNet",
-    "ElasticNetRegression",
-    "GroupLasso",
-    "LassoRegression",
-    "MaxNorm",
-    "NonNegative",
-    "Penalty",
-    "RidgeRegression",
-    "Sum",
-    "UnitNorm",
-    "activation_l1",
-    "activation_l2",
-    "box_penalty",
-    "box_prox",
-    "conventions",
-    "diagnostics",
-    "elastic_net_gradient",
-    "elastic_net_path",
-    "elastic_net_penalty",
-    "elastic_net_prox",
-    "gaussian_log_prior",
-    "group_lasso_gradient",
-    "group_lasso_penalty",
-    "group_lasso_prox",
-    "l0_penalty",
-    "l0_prox",
-    "l1_gradient",
-    "l1_penalty",
-    "l1_prox",
-    "l2_gradient",
-    "l2_penalty",
-    "l2_prox",
-    "laplace_log_prior",
-    "lasso_path",
-    "load",
-    "losses",
-    "mask_penalty",
-    "masks",
-    "max_norm_penalty",
-    "max_norm_prox",
-    "non_negative_penalty",
-    "non_negative_prox",
-    "paths",
-    "penalized_loss",
-    "penalties",
-    "plots",
-    "regression",
-    "regularization_loss",
-    "ridge_closed_form",
-    "ridge_path",
-    "sgd_with_weight_decay",
-    "solvers",
-    "sweep",
-    "sweeps",
-    "transforms",
-    "unit_norm_penalty",
-    "unit_norm_prox",
-]
+# Rooms that need an extra: its name, and the packages of it that they load.
+_EXTRAS = {
+    "datasets": ("sweep", ["polars"]),
+    "plots": ("plots", ["matplotlib"]),
+    "sweeps": ("sweep", ["equinox", "polars", "safetensors"]),
+    "tables": ("sweep", ["polars"]),
+}
+
+_HOMES = {name: room for room, names in _ROOMS.items() for name in (room, *names)}
+
+
+def _is_installed(package: str) -> bool:
+    return sys.modules.get(package) is not None or importlib.util.find_spec(package) is not None
+
+
+# What this installation can give: a name that cannot be loaded would break `import *` and `help`.
+_MISSING = {room for room, (_, needs) in _EXTRAS.items() if not all(map(_is_installed, needs))}
+__all__ = sorted(name for name, room in _HOMES.items() if room not in _MISSING)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    room = _HOMES.get(name)
+    if room is None:
         raise AttributeError(f"module 'regjax' has no attribute {name!r}")
-    home = _LAZY[name]
     try:
-        module = importlib.import_module(home or f"regjax.{name}")
+        module = importlib.import_module(f"regjax.{room}")
     except ModuleNotFoundError as error:
-        extra = "plots" if name == "plots" else "sweep"
+        if room not in _EXTRAS:
+            raise
         raise ModuleNotFoundError(
-            f"regjax.{name} needs {error.name}; install it with: pip install 'regjax[{extra}]'",
+            f"regjax.{name} needs {error.name}; install it with: "
+            f"pip install 'regjax[{_EXTRAS[room][0]}]'",
             name=error.name,
         ) from error
-    return module if home is None else getattr(module, name)
+    value = module if name == room else getattr(module, name)
+    # The next look finds it without coming here.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import pathlib
+import pickle
+import rlcompleter
 import subprocess
 import sys
 
@@ -134,17 +136,6 @@ def test_the_cores_need_jax_optax_chex_and_numpy_alone(file):
     assert "__future__" in packages or file.name == "__init__.py"
 
 
-def test_importing_the_library_loads_no_extra():
-    code = "import sys, regjax; print(*sys.modules, sep='\\n')"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "regjax.regression" in loaded
-    assert not {*EXTRAS, *OTHERS_FRAMEWORKS} & set(loaded)
-    lazy = {f"regjax.{room}" for room, i in ROW.items() if i > ROW["regression"]}
-    assert not lazy & set(loaded)
-
-
 def test_no_dataclass_is_registered_in_the_way_that_jit_mistakes_for_another():
     calls = [
         name(file)
@@ -153,6 +144,121 @@ def test_no_dataclass_is_registered_in_the_way_that_jit_mistakes_for_another():
         if isinstance(node, ast.Attribute) and node.attr == "register_dataclass"
     ]
     assert calls == []
+
+
+# --- what is loaded, and when ---
+
+# What a lasso path must not cost: jax, and whatever else is not NumPy.
+HEAVY = {"jax", "jaxlib", "optax", "chex", "scipy", *EXTRAS, *OTHERS_FRAMEWORKS}
+LASSO = """
+import numpy as np
+import regjax
+X = np.random.default_rng(0).normal(size=(442, 10))
+assert regjax.lasso_path(X, X[:, 0]).coef.shape == (100, 10)
+assert regjax.paths.lasso_cv(X, X[:, 0]).coef[0] > 0
+assert regjax.elastic_net_cv(X, X[:, 0], l1_ratio=[0.5, 1.0], folds=3).coef[0] > 0
+assert regjax.ridge_path(X, X[:, 0]).coef.shape == (100, 10)
+wide = X.reshape(34, 130)
+assert regjax.lasso_cv(wide, wide[:, 0]).coef[0] > 0
+"""
+
+
+def run(code):
+    """Return what code prints in a process of its own, as a list of words."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+def loaded_by(code):
+    return set(run(f"{code}\nimport sys\nprint(*sys.modules)"))
+
+
+def test_importing_the_library_loads_nothing_else():
+    loaded = loaded_by("import regjax")
+    assert {module for module in loaded if module.split(".")[0] == "regjax"} == {"regjax"}
+    assert not {*HEAVY, "numpy"} & loaded
+
+
+def test_paths_and_their_cross_validation_run_on_numpy_alone():
+    loaded = loaded_by(LASSO)
+    assert "numpy" in loaded
+    assert not HEAVY & loaded
+    rooms = {module.split(".")[1] for module in loaded if module.startswith("regjax.")}
+    assert rooms <= {"_inputs", "paths"}
+
+
+def test_the_cores_load_no_extra():
+    loaded = loaded_by("import " + ", ".join(f"regjax.{room}" for room in CORE))
+    assert "regjax.regression" in loaded
+    assert not {*EXTRAS, *OTHERS_FRAMEWORKS} & loaded
+    lazy = {f"regjax.{room}" for room, i in ROW.items() if i > ROW["regression"]}
+    assert not lazy & loaded
+
+
+def test_type_checkers_see_the_table_of_rooms():
+    found = {}
+    for node in ast.walk(ast.parse((HOUSE / "__init__.pyi").read_text())):
+        for alias in node.names if isinstance(node, ast.ImportFrom) else []:
+            # `import a as a` is how a stub says that a name is public.
+            assert alias.asname == alias.name
+            assert alias.name not in found
+            home = alias.name if node.module == "regjax" else node.module.removeprefix("regjax.")
+            found[alias.name] = home
+    assert found == regjax._HOMES
+    assert regjax.__all__ == sorted(found)
+    rooms = {room_of(file) for file in FILES}
+    assert {room for room in rooms if room[0] != "_"} - {"cli"} == set(found.values())
+
+
+@pytest.mark.parametrize("key", regjax.__all__)
+def test_every_name_is_what_its_room_calls_so(key):
+    home = importlib.import_module(f"regjax.{regjax._HOMES[key]}")
+    value = getattr(regjax, key)
+    assert value is (home if regjax._HOMES[key] == key else getattr(home, key))
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert pickle.loads(pickle.dumps(value)) is value
+
+
+def test_importing_all_and_listing():
+    names = {}
+    exec("from regjax import *", names)
+    assert names.keys() - {"__builtins__"} == set(regjax.__all__)
+    assert {*regjax.__all__, "__version__", "__doc__"} <= set(dir(regjax))
+    completer = rlcompleter.Completer({"regjax": regjax})
+    assert "regjax.lasso_cv(" in completer.attr_matches("regjax.lasso_")
+
+
+@pytest.mark.parametrize("room", regjax._EXTRAS)
+def test_rooms_of_an_extra_say_what_they_load(room):
+    body = [
+        node
+        for file in room_files([room])
+        for node in at_import_time(ast.parse(file.read_text()).body)
+    ]
+    packages = {module.split(".")[0] for node in body for module in imports(node)}
+    _, needs = regjax._EXTRAS[room]
+    assert packages - CORE_NEEDS - sys.stdlib_module_names == set(needs)
+
+
+def test_without_the_extras_the_rest_is_whole():
+    words = run(f"""
+import sys
+sys.modules.update(dict.fromkeys({EXTRAS}))
+import inspect, regjax
+from regjax import *
+assert L1 is regjax.penalties.L1
+for name in regjax._HOMES.keys() - set(regjax.__all__):
+    try:
+        getattr(regjax, name)
+    except ModuleNotFoundError as error:
+        assert f"regjax.{{name}} needs {{error.name}}; install" in str(error), error
+        print(name, str(error).rsplit(maxsplit=1)[1])
+inspect.getmembers(regjax)
+""")
+    hints = dict(zip(words[::2], words[1::2], strict=True))
+    sweep = ["datasets", "load", "sweep", "sweeps", "tables"]
+    assert hints == {"plots": "'regjax[plots]'"} | dict.fromkeys(sweep, "'regjax[sweep]'")
 
 
 # --- names and their texts ---
@@ -214,5 +320,5 @@ def test_no_exception_is_left_over():
 
 
 def test_names_that_do_not_exist_raise_as_usual():
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="module 'regjax' has no attribute 'nothing'"):
         _ = regjax.nothing
