@@ -1,0 +1,127 @@
+"""What a cross-validated lasso costs in a fresh process, imports included.
+
+`python -m benchmarks.cold_start` starts Python anew for every measurement, everybody in turn, and
+rewrites `benchmarks/cold_start.md`. Each process reads the same data, folds and lambdas from one
+file, cross-validates, refits, and prints the lambda it chose and its coefficients.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+
+import numpy as np
+from rich.console import Console
+from sklearn.datasets import load_diabetes
+
+from benchmarks.machine import describe
+from regjax.paths import k_folds
+
+N_LAMBDAS = 100
+FOLDS = 5
+TOL = 1e-6
+ROUNDS = 20
+
+_READ = """
+import sys
+import numpy as np
+file = np.load(sys.argv[1])
+X, y, lambdas, fold = file["X"], file["y"], file["lambdas"], file["fold"]
+splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
+"""
+
+_REGJAX = f"""
+import regjax
+found = regjax.lasso_cv(X, y, lambdas=lambdas, folds=splits, tol={TOL})
+print(found.lambda_, *found.coef)
+"""
+
+# Its tolerance is relative to y'y and that of regjax to y'y / 2.
+_SKLEARN = f"""
+from sklearn.linear_model import LassoCV
+found = LassoCV(alphas=lambdas, cv=splits, tol={TOL / 2}, max_iter=100_000).fit(X, y)
+print(found.alpha_, *found.coef_)
+"""
+
+OURS = "regjax"
+PROGRAMS = {
+    "Python": "",
+    "Python, NumPy and reading the data": _READ,
+    OURS: _READ + _REGJAX,
+    "regjax, after `import jax`": "import jax" + _READ + _REGJAX,
+    "scikit-learn, `LassoCV`": _READ + _SKLEARN,
+}
+
+
+def save_problem(file: pathlib.Path) -> None:
+    """Write the diabetes data, a grid of lambdas and the fold of every row."""
+    X, y = load_diabetes(return_X_y=True)
+    largest = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / len(y)
+    fold = np.zeros(len(y), dtype=int)
+    for k, (_, test) in enumerate(k_folds(len(y), FOLDS)):
+        fold[test] = k
+    np.savez(file, X=X, y=y, lambdas=largest * np.geomspace(1, 1e-3, N_LAMBDAS), fold=fold)
+
+
+def run(program: str, file: pathlib.Path) -> tuple[float, np.ndarray]:
+    """Return the seconds that a process takes from its start to its end, and what it printed."""
+    command = [sys.executable, "-c", program, str(file)]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return time.perf_counter() - started, np.array(done.stdout.split(), dtype=float)
+
+
+def measure(console: Console) -> list[str]:
+    """Return the rows of the table."""
+    seconds: dict[str, list[float]] = {who: [] for who in PROGRAMS}
+    answers: dict[str, np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        file = pathlib.Path(scratch) / "problem.npz"
+        save_problem(file)
+        for i in range(ROUNDS + 1):
+            for who, program in PROGRAMS.items():
+                taken, answers[who] = run(program, file)
+                # The first round fills the caches of the disk and compiles to bytecode.
+                if i:
+                    seconds[who].append(taken)
+    typical = {who: statistics.median(times) for who, times in seconds.items()}
+    rows = []
+    for who, times in seconds.items():
+        cells = [f"{typical[who]:.3f}", f"{min(times):.3f}", f"{typical[who] / typical[OURS]:.1f}"]
+        if answers[who].size:
+            coef, ours = answers[who][1:], answers[OURS][1:]
+            difference = np.abs(coef - ours).max() / np.abs(ours).max()
+            cells += [f"{answers[who][0]:.6g}", f"{difference:.1g}"]
+        rows.append(f"| {who} | {' | '.join(cells + ['-'] * (5 - len(cells)))} |")
+        console.print(rows[-1])
+    return rows
+
+
+def main() -> None:
+    """Measure everybody and write the table."""
+    rows = measure(Console(width=160))
+    lines = [
+        "# Cross-validation in a fresh process",
+        "",
+        f"{describe()[:-1]}, scikit-learn {metadata.version('scikit-learn')}.",
+        f"Made by `python -m benchmarks.cold_start`: lasso on the diabetes data, 442 x 10, "
+        f"{N_LAMBDAS} lambdas, {FOLDS} folds and the refit, the same lambdas and folds for all and "
+        f"a relative duality gap of {TOL:g} asked for. Seconds from the start of the process to "
+        f"its end, imports included, in turn, {ROUNDS} rounds after one that is not counted. `x` "
+        "is the median of a row over that of regjax; the last column is the largest difference of "
+        "a coefficient from that of regjax, relative to the largest coefficient.",
+        "",
+        "| process | median, s | least, s | x | lambda chosen | difference |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+    pathlib.Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
