@@ -2,6 +2,7 @@
 
 from regjax.paths.cv import CrossValidation, elastic_net_cv, lasso_cv
 from regjax.paths.folds import k_folds, time_ordered_folds
+from regjax.paths.leave_one_out import ridge_cv
 from regjax.paths.path import (
     ConvergenceWarning,
     Path,
@@ -25,6 +26,7 @@ __all__ = [
     "k_folds",
     "lasso_cv",
     "lasso_path",
+    "ridge_cv",
     "ridge_path",
     "statistics_of_batches",
     "sufficient_statistics",

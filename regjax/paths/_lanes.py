@@ -40,11 +40,11 @@ class DataLanes:
     """Lanes that weigh the rows of `X` (n, p) and `y` (n, m) by `weight` (n_lanes, n)."""
 
     def __init__(self, X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> None:
-        self._form = data_form(X, y, weight, shape)
-        self.standard = self._form.lanes
+        self.form = data_form(X, y, weight, shape)
+        self.standard = self.form.lanes
 
     def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
-        return solve_data(self._form, lambdas, l1_ratio, tol)
+        return solve_data(self.form, lambdas, l1_ratio, tol)
 
 
 class Rows(NamedTuple):

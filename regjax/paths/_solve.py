@@ -11,7 +11,7 @@ from regjax.paths._active import solve_active
 from regjax.paths._gram import gram_path, path_rows
 from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
 from regjax.paths._problem import DataForm, Standard
-from regjax.paths._ridge import gram_spectrum, kernel_spectrum
+from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
 
@@ -31,7 +31,7 @@ class LanePath(NamedTuple):
     gap: np.ndarray
 
 
-class _Solutions(NamedTuple):
+class Solutions(NamedTuple):
     """In standard form: coefficients (m, n_lambdas, q) and gaps (m, n_lambdas)."""
 
     b: np.ndarray
@@ -59,18 +59,17 @@ def solve_statistics(
     for i, lane in enumerate(lanes):
         target, grid = tol * lane.null / 2, positive[i]
         if not grid.size:
-            solved = _Solutions(np.zeros((*grid.shape, lane.cross.shape[1])), np.zeros(grid.shape))
+            solved = Solutions(np.zeros((*grid.shape, lane.cross.shape[1])), np.zeros(grid.shape))
         elif l1_ratio == 0 and not _bounded(lane):
-            b = gram_spectrum(lane.gram, lane.cross, lane.l2).solutions(grid)
-            solved = _Solutions(b, _gram_gaps(lane, b, grid, l1_ratio))
+            solved, _ = gram_ridge(lane, grid)
         elif i in walked:
-            solved = _Solutions(walked[i], _gram_gaps(lane, walked[i], grid, l1_ratio))
+            solved = Solutions(walked[i], _gram_gaps(lane, walked[i], grid, l1_ratio))
         else:
-            solved = _Solutions(*gram_path(lane, grid, l1_ratio, target))
+            solved = Solutions(*gram_path(lane, grid, l1_ratio, target))
         solved = _finish(lane, solved, grid, l1_ratio, target)
         if n_zero:
             solved = _append(solved, *_least_squares(lane.gram, lane.cross), n_zero)
-        found.append(_restored(lane, solved))
+        found.append(restored(lane, solved))
     return found
 
 
@@ -91,7 +90,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         b = np.zeros((*grid.shape, lane.cross.shape[1]))
         gap = np.full(grid.shape, np.inf)
         if grid.size and l1_ratio == 0 and not _bounded(lane):
-            b, gap = _dual_ridge(form, i, grid)
+            (b, gap), _ = dual_ridge(form, i, grid)
         elif i in walked:
             b = walked[i]
             gap = np.stack([_lasso_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
@@ -100,13 +99,45 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             b[k], gap[k] = screened_path(
                 columns, i, one, response[k], grid[k], l1_ratio, float(target[k])
             )
-        solved = _Solutions(b, gap)
+        solved = Solutions(b, gap)
         if n_zero:
             kernel = columns.kernel(i, np.ones(lane.cross.shape[1]))
             dual, free_gap = _least_squares(kernel, response)
             solved = _append(solved, columns.correlations(i, dual), free_gap, n_zero)
-        found.append(_restored(lane, solved))
+        found.append(restored(lane, solved))
     return found
+
+
+def gram_ridge(lane: Standard, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
+    """Return ridge solutions at positive lambdas (m, n_lambdas) from the Gram matrix."""
+    spectrum = gram_spectrum(lane.gram, lane.cross, lane.l2)
+    b = spectrum.solutions(lambdas)
+    return Solutions(b, _gram_gaps(lane, b, lambdas, 0.0)), spectrum
+
+
+def dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
+    """Return ridge solutions of a wide matrix at positive lambdas (m, n_lambdas)."""
+    one, columns, response = form.lanes[lane], form.columns, form.response[lane].T
+    spectrum = kernel_spectrum(columns.kernel(lane, 1 / one.l2), response)
+    dual = spectrum.solutions(lambdas)
+    b, gap = np.empty((*lambdas.shape, len(one.l2))), np.empty(lambdas.shape)
+    for k in range(len(b)):
+        b[k] = columns.correlations(lane, dual[k]) / one.l2
+        z = columns.correlations(lane, response[k] - columns.fitted(lane, b[k]))
+        rows = path_rows(one, slice(k, k + 1), lambdas[k : k + 1], 0.0)
+        gap[k] = duality_gaps(rows, b[k], z)
+    return Solutions(b, gap), spectrum
+
+
+def restored(lane: Standard, solved: Solutions) -> LanePath:
+    """Return solutions in the units of the data, and their gaps relative to the null objective."""
+    pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(solved.b)]
+    null = np.where(lane.null > 0, lane.null / 2, 1.0)
+    return LanePath(
+        np.stack([coef for coef, _ in pairs]),
+        np.stack([intercept for _, intercept in pairs]),
+        solved.gap / null[:, None],
+    )
 
 
 def _positive(lambdas: np.ndarray) -> tuple[np.ndarray, int]:
@@ -127,9 +158,9 @@ def _least_squares(gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.
     return b, np.abs(np.einsum("mq,qr,mr->m", z, inverse, z)) / 2
 
 
-def _append(solved: _Solutions, free: np.ndarray, gap: np.ndarray, times: int) -> _Solutions:
+def _append(solved: Solutions, free: np.ndarray, gap: np.ndarray, times: int) -> Solutions:
     """Return the solutions with those of lambda = 0, (m, q) and (m,), at the end."""
-    return _Solutions(
+    return Solutions(
         np.concatenate([solved.b, np.repeat(free[:, None], times, axis=1)], axis=1),
         np.concatenate([solved.gap, np.repeat(gap[:, None], times, axis=1)], axis=1),
     )
@@ -233,23 +264,9 @@ def _lasso_gaps(
     return np.maximum(primal - s * ry + s * s * rr / 2, 0.0)
 
 
-def _dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ridge solutions (m, n_lambdas, p) of a wide matrix, and their gaps."""
-    one, columns, response = form.lanes[lane], form.columns, form.response[lane].T
-    spectrum = kernel_spectrum(columns.kernel(lane, 1 / one.l2), response)
-    dual = spectrum.solutions(lambdas)
-    b, gap = np.empty((*lambdas.shape, len(one.l2))), np.empty(lambdas.shape)
-    for k in range(len(b)):
-        b[k] = columns.correlations(lane, dual[k]) / one.l2
-        z = columns.correlations(lane, response[k] - columns.fitted(lane, b[k]))
-        rows = path_rows(one, slice(k, k + 1), lambdas[k : k + 1], 0.0)
-        gap[k] = duality_gaps(rows, b[k], z)
-    return b, gap
-
-
 def _finish(
-    lane: Standard, solved: _Solutions, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
-) -> _Solutions:
+    lane: Standard, solved: Solutions, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> Solutions:
     """Solve rows whose gap is still open by the active set, one after the other."""
     b, gap = solved
     for k, j in np.argwhere(gap > target[:, None]):
@@ -262,13 +279,3 @@ def _finish(
         if new_gap < gap[k, j]:
             b[k, j], gap[k, j] = new, new_gap
     return solved
-
-
-def _restored(lane: Standard, solved: _Solutions) -> LanePath:
-    pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(solved.b)]
-    null = np.where(lane.null > 0, lane.null / 2, 1.0)
-    return LanePath(
-        np.stack([coef for coef, _ in pairs]),
-        np.stack([intercept for _, intercept in pairs]),
-        solved.gap / null[:, None],
-    )

@@ -160,14 +160,16 @@ def as_cross_validation(
     target = np.arange(len(mean))
     ratio, best = np.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
     chosen_mean, chosen_spread = mean[target, ratio], spread[target, ratio]
-    limit = chosen_mean[target, best] + chosen_spread[target, best]
+    limit = chosen_mean[target, best] + np.nan_to_num(chosen_spread[target, best])
     # The largest lambda comes first.
     sparse = np.argmax(chosen_mean <= limit[:, None], axis=1)
     coef, intercept, gap = (np.stack(part)[ratio, target] for part in zip(*fits, strict=True))
     grid, ratios = lambdas[target, ratio], l1_ratios[ratio]
 
     def shown(field: np.ndarray) -> Any:
-        return field[0] if single else field
+        if not single:
+            return field
+        return field[0] if field.ndim > 1 else field[0].item()
 
     lead = () if single else (len(mean),)
     return CrossValidation(

@@ -203,15 +203,7 @@ def as_path(
     names: tuple[str, ...] | None,
 ) -> Path:
     """Return solutions with the leading axes `lead` as a `Path`, warning where they fall short."""
-    status = np.where(gap <= tol, CONVERGED, NOT_CONVERGED)
-    if status.any():
-        warnings.warn(
-            f"{np.count_nonzero(status)} of {status.size} solutions have a duality gap above tol "
-            f"= {tol:g}, the largest {gap.max():.1e}. Standardise or drop nearly dependent "
-            "columns, take a larger least lambda, or accept a larger tol.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+    status = as_status(gap, tol)
     curve = (*lead, coef.shape[-2])
     return Path(
         lambdas.reshape(curve),
@@ -222,3 +214,20 @@ def as_path(
         l1_ratio,
         names,
     )
+
+
+def as_status(gap: np.ndarray, tol: float) -> np.ndarray:
+    """Return the status of solutions with these gaps, warning where they fall short.
+
+    To be called by what a public function calls: the warning points to the line of the caller.
+    """
+    status = np.where(gap <= tol, CONVERGED, NOT_CONVERGED)
+    if status.any():
+        warnings.warn(
+            f"{np.count_nonzero(status)} of {status.size} solutions have a duality gap above tol "
+            f"= {tol:g}, the largest {gap.max():.1e}. Standardise or drop nearly dependent "
+            "columns, take a larger least lambda, or accept a larger tol.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return status
