@@ -9,14 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from regjax import L1, L2, masks, penalized_loss
+from regjax import L1, L2, masks, penalized_loss, transforms
 from regjax.transforms import (
     adam_l2,
     adamw,
     coupled_l2,
     decoupled_weight_decay,
     lionw,
-    optimizers,
+    muonw,
     prox_adam,
     prox_adamw,
     prox_sgd,
@@ -151,7 +151,7 @@ def test_negative_strengths_are_refused(name):
 @pytest.mark.parametrize("name", MASKED)
 def test_numbers_are_injected_and_masks_are_not_taken_for_schedules(name):
     second = STRENGTH if "prox" not in name else L1(STRENGTH)
-    make = getattr(optimizers, name)
+    make = getattr(transforms, name)
     plain = make(RATE, second)
     injected = optax.inject_hyperparams(make)(RATE, second, mask=masks.weights)
     params = jax.tree.map(jnp.asarray, PARAMS)
@@ -162,7 +162,7 @@ def test_numbers_are_injected_and_masks_are_not_taken_for_schedules(name):
 
 def test_learning_rate_comes_first_then_the_strength_then_keywords():
     for name in MASKED:
-        parameters = list(inspect.signature(getattr(optimizers, name)).parameters.values())
+        parameters = list(inspect.signature(getattr(transforms, name)).parameters.values())
         assert parameters[0].name == "learning_rate"
         assert parameters[1].name in ("lambda_", "penalty")
         assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters[2:])
@@ -266,7 +266,7 @@ MOMENTUM = {
     "adam_l2": lambda m: adam_l2(RATE, STRENGTH, b1=m),
     "adamw": lambda m: adamw(RATE, STRENGTH, b1=m),
     "lionw": lambda m: lionw(RATE, STRENGTH, b2=m),
-    "muonw": lambda m: optimizers.muonw(RATE, STRENGTH, beta=m),
+    "muonw": lambda m: muonw(RATE, STRENGTH, beta=m),
     "prox_sgd": lambda m: prox_sgd(RATE, L1(STRENGTH), momentum=m),
     "prox_adam": lambda m: prox_adam(RATE, L1(STRENGTH), b1=m),
 }

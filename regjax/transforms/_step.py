@@ -76,5 +76,10 @@ def keeping_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransfo
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
+def sgd_direction(momentum: Numeric | None, nesterov: bool) -> optax.GradientTransformation:
+    """Return what SGD subtracts per unit of learning rate: the gradient, or its momentum."""
+    return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
+
+
 def _as_before(new: Any, old: Any) -> Any:
     return new.astype(old.dtype) if hasattr(old, "dtype") and hasattr(new, "dtype") else new

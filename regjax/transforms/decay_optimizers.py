@@ -1,49 +1,22 @@
-"""Ready-made optimizers: learning rate first, then the strength or the penalty.
+"""Ready-made optimizers with L2 in the gradient or decay beside the step.
 
-| optimizer    | one step, with g the loss gradient and u Adam's direction of it       |
-|--------------|-----------------------------------------------------------------------|
-| `sgd_l2`     | `w - lr (g + lambda w)`                                               |
-| `sgdw`       | `w - lr g - decay w`                                                  |
-| `adam_l2`    | `w - lr u(g + lambda w)`                                              |
-| `adamw`      | `w - lr u(g) - decay w`                                               |
-| `adamc`      | `adamw`, with decay `lr^2 / peak lambda` on normalised layers         |
-| `lionw`      | `w - lr sign(m) - decay w`                                            |
-| `muonw`      | `w - lr orthogonalised(m) - decay w` on matrices, `adamw` elsewhere   |
-| `prox_sgd`   | `prox(w - lr g)`, step lr: minimises loss + penalty                   |
-| `prox_adam`  | `prox(w - lr u(g))`, step `lr / (sqrt(v_hat) + eps)` per coordinate:  |
-|              | minimises loss + penalty                                              |
-| `prox_adamw` | `prox(w - lr u(g))`, step lr: to a penalty what AdamW is to L2        |
-
-`decay` is `lr lambda` unless `scaled_by` says otherwise, and the optimizers that end in w take
-`cautious` and `target_norm` too (`regjax.transforms.decoupled`). All
-take `mask` and leave biases and norms alone by default; strengths and learning rates may be
-numbers, traced scalars or schedules. All work under `optax.inject_hyperparams`, which injects
-numbers: of the proximal ones the learning rate, and the strength through a function,
-
-    optax.inject_hyperparams(lambda learning_rate, lambda_: prox_adam(learning_rate, L1(lambda_)))
-
-There name `ns_steps` in `static_args`, and `mask` if it is a tree that can be called; with
-weights in bfloat16 put `with_master_weights` around it, because optax rounds `b2` to 1 there.
-In float16 the default `eps` is 0: take 1e-4, or master weights.
+The table of `regjax.transforms` has their rules. The learning rate comes first, then the
+strength; the optimizers that end in w are `decoupled_weight_decay` around a direction, and take
+its `scaled_by`, `cautious` and `target_norm`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import optax
 
 from regjax._arrays import Numeric, Tree
 from regjax.masks import Mask, weights
-from regjax.penalties import Penalty
-from regjax.transforms._step import ScalarOrSchedule, keeping_dtypes
+from regjax.transforms._step import ScalarOrSchedule, keeping_dtypes, sgd_direction
 from regjax.transforms.coupled import coupled_l2
 from regjax.transforms.decoupled import ScaledBy, decoupled_weight_decay
 from regjax.transforms.muon import DimensionNumbers, muon_direction
-from regjax.transforms.proximal import adam_direction, proximal
-
-PenaltyOrSchedule = Penalty | Callable[[Numeric], Penalty]
 
 
 def sgd_l2(
@@ -95,7 +68,7 @@ def sgdw(
         [1.8]
     """
     return decoupled_weight_decay(
-        _sgd_direction(momentum, nesterov),
+        sgd_direction(momentum, nesterov),
         learning_rate,
         lambda_,
         scaled_by=scaled_by,
@@ -320,99 +293,3 @@ def muonw(
         target_norm=target_norm,
         cautious=cautious,
     )
-
-
-def prox_sgd(
-    learning_rate: ScalarOrSchedule,
-    penalty: PenaltyOrSchedule,
-    *,
-    mask: Mask | Tree = weights,
-    momentum: Numeric | None = None,
-    nesterov: bool = False,
-) -> optax.GradientTransformationExtraArgs:
-    """Return SGD with a proximal step of size `learning_rate` after each of its own.
-
-    Duchi and Singer (2009), "Efficient online and batch learning using forward backward
-    splitting", equation 4. Without momentum its fixed points are those of `loss + penalty`.
-    Momentum lengthens the steps on the loss by `1 / (1 - momentum)` in the long run and not
-    the proximal ones, which weakens the penalty by that factor.
-
-    Example:
-        >>> import jax.numpy as jnp, optax
-        >>> from regjax import L1
-        >>> tx, w = prox_sgd(0.1, L1(3.0)), jnp.array([2.0, 0.2])
-        >>> updates, _ = tx.update(jnp.zeros(2), tx.init(w), w)
-        >>> print(optax.apply_updates(w, updates))
-        [1.7 0. ]
-    """
-    direction = _sgd_direction(momentum, nesterov)
-    return proximal(direction, learning_rate, penalty, mask=mask)
-
-
-def prox_adam(
-    learning_rate: ScalarOrSchedule,
-    penalty: PenaltyOrSchedule,
-    *,
-    mask: Mask | Tree = weights,
-    b1: Numeric = 0.9,
-    b2: Numeric = 0.999,
-    eps: Numeric = 1e-8,
-    eps_root: Numeric = 0.0,
-    mu_dtype: Any = None,
-    nesterov: bool = False,
-) -> optax.GradientTransformationExtraArgs:
-    """Return Adam with a proximal step in its own metric: it minimises `loss + penalty`.
-
-    Yun, Lozano and Yang (2021), algorithm 1. Further arguments are those of
-    `adam_direction`: `b1`, `b2`, `eps`, ...
-
-    Example:
-        >>> import jax.numpy as jnp, optax
-        >>> from regjax import L1
-        >>> tx, w = prox_adam(0.1, L1(1.0)), jnp.array([2.0, 0.1])
-        >>> updates, _ = tx.update(jnp.array([1.0, 1.0]), tx.init(w), w)
-        >>> print(optax.apply_updates(w, updates) == 0)
-        [False  True]
-    """
-    direction = adam_direction(b1, b2, eps, eps_root, mu_dtype=mu_dtype, nesterov=nesterov)
-    return proximal(direction, learning_rate, penalty, metric="adaptive", mask=mask)
-
-
-def prox_adamw(
-    learning_rate: ScalarOrSchedule,
-    penalty: PenaltyOrSchedule,
-    *,
-    mask: Mask | Tree = weights,
-    b1: Numeric = 0.9,
-    b2: Numeric = 0.999,
-    eps: Numeric = 1e-8,
-    eps_root: Numeric = 0.0,
-    mu_dtype: Any = None,
-    nesterov: bool = False,
-) -> optax.GradientTransformationExtraArgs:
-    """Return Adam with a Euclidean proximal step beside it: it does NOT minimise loss + penalty.
-
-    It is to any penalty what AdamW is to L2: the penalty acts with the same strength on
-    every coordinate, whatever Adam's metric. With `L2` it is the decay
-    `w <- (w - lr u) / (1 + lr lambda)` of Zhuang and others (2022), "Understanding AdamW
-    through proximal methods". For the lasso take `prox_adam`. Further arguments are those
-    of `optax.scale_by_adam`.
-
-    Example:
-        >>> import jax.numpy as jnp, optax
-        >>> from regjax import L1
-        >>> tx, w = prox_adamw(0.1, L1(1.0)), jnp.array([2.0, 0.1])
-        >>> updates, _ = tx.update(jnp.array([1.0, 1.0]), tx.init(w), w)
-        >>> print(optax.apply_updates(w, updates) == 0)
-        [False  True]
-    """
-    return proximal(
-        optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
-        learning_rate,
-        penalty,
-        mask=mask,
-    )
-
-
-def _sgd_direction(momentum: Numeric | None, nesterov: bool) -> optax.GradientTransformation:
-    return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
