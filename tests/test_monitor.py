@@ -1,12 +1,13 @@
-"""The monitor: its numbers by hand, the optimizer's steps untouched, where it may stand."""
+"""The monitor: its numbers by hand, and how they are read."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from monitor_problems import PARAMS, RATE, SIGN, STRENGTH, G, W, columns, measured, tree
 
-from regjax import L1, L2, GroupLasso, MaxNorm, masks
+from regjax import L1, L2, masks
 from regjax.transforms import (
     Metrics,
     adam_direction,
@@ -17,7 +18,6 @@ from regjax.transforms import (
     coupled_l2,
     lionw,
     monitor,
-    muonw,
     prox_adam,
     prox_adamw,
     prox_sgd,
@@ -25,24 +25,11 @@ from regjax.transforms import (
     read_metrics,
     sgd_l2,
     sgdw,
-    with_master_weights,
 )
-
-RATE, STRENGTH = 0.1, 0.5
-W = np.array([[3.0, -4.0], [0.25, 0.0]])
-G = np.array([[1.0, 2.0], [-2.0, 4.0]])
-PARAMS = {"kernel": W, "bias": np.array([2.0, 0.0])}
-GRADIENTS = {"kernel": G, "bias": np.array([3.0, 4.0])}
-# Adam's first direction, its eps set to 0, is the sign of the gradient and its metric |g|.
-SIGN = np.sign(G)
 
 
 def soft(v, threshold):
     return np.sign(v) * np.maximum(np.abs(v) - threshold, 0)
-
-
-def columns(strength):
-    return GroupLasso(strength, jnp.array([[0, 1]]), 2, jnp.ones(2))
 
 
 def shrink_columns(v, threshold):
@@ -130,17 +117,6 @@ CASES = {
 }
 
 
-def tree(values, dtype=None):
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), values)
-
-
-def measured(tx):
-    """Return updates and metrics of the first step."""
-    w = tree(PARAMS)
-    updates, state = jax.jit(tx.update)(tree(GRADIENTS), tx.init(w), w)
-    return updates, read_metrics(state)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_every_field_is_what_one_finds_by_hand(name, x64):
     tx, parts, step = CASES[name]
@@ -219,260 +195,6 @@ def test_a_step_away_from_zero_weights_is_infinitely_large():
     assert read_metrics(state).decay_to_gradient == 0
 
 
-# --- the steps are the same ---
-
-OPTIMIZERS = {
-    "sgd_l2": sgd_l2(RATE, STRENGTH, momentum=0.9),
-    "sgdw": sgdw(RATE, STRENGTH, momentum=0.9),
-    "adam_l2": adam_l2(RATE, STRENGTH),
-    "adamw": adamw(RATE, STRENGTH, cautious=True, target_norm=0.5),
-    "adamc": adamc(RATE, STRENGTH, normalized=masks.everything),
-    "lionw": lionw(RATE, STRENGTH),
-    "muonw": muonw(RATE, STRENGTH, ns_steps=1),
-    "prox_sgd": prox_sgd(RATE, L1(STRENGTH)),
-    "prox_adam": prox_adam(RATE, columns(STRENGTH), mask=masks.by_path("kernel")),
-    "prox_adamw": prox_adamw(RATE, MaxNorm(1.0, axis=0), mask=masks.by_path("kernel")),
-    "adam": optax.adam(RATE),
-    "master_weights": with_master_weights(adamw(RATE, STRENGTH)),
-}
-
-
-def descend(tx, start, n_steps=7):
-    """Return the parameters and states after every step."""
-
-    def step(carry, k):
-        w, state = carry
-        g = jax.tree.map(lambda x: (0.3 * x + jnp.sin(2.0 * k)).astype(x.dtype), w)
-        updates, state = tx.update(g, state, w)
-        w = optax.apply_updates(w, updates)
-        return (w, state), (w, state)
-
-    steps = jnp.arange(n_steps)
-    return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), steps)[1])(start)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_monitored_steps_are_the_same_and_so_is_the_inner_state(name):
-    tx = OPTIMIZERS[name]
-    w, g = tree(PARAMS), tree(jax.tree.map(np.sin, PARAMS))
-    watching = monitor(tx, every=3)
-    expected = tx.update(g, tx.init(w), w)
-    updates, state = watching.update(g, watching.init(w), w)
-    assert jax.tree.structure((updates, state.optimizer)) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, (updates, state.optimizer), expected)
-    # Compiled as a whole, two programs may round a product and a sum once or twice.
-    plain, inner = descend(tx, w)
-    watched, state = descend(watching, w)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-        (plain, inner),
-        (watched, state.optimizer),
-    )
-
-
-@pytest.mark.parametrize("every", [1, 3])
-def test_the_first_of_every_so_many_steps_is_measured(every):
-    path, state = descend(monitor(adamw(RATE, STRENGTH), every), tree(PARAMS))
-    last_measured = [k - (k - 1) % every for k in range(1, 8)]
-    np.testing.assert_array_equal(state.step, np.arange(1, 8))
-    np.testing.assert_array_equal(state.metrics.step, last_measured)
-    norms = np.linalg.norm(path["kernel"], axis=(1, 2))
-    expected = [norms[k - 1] for k in last_measured]
-    np.testing.assert_allclose(state.metrics.weight_norm["kernel"], expected, rtol=1e-6)
-    for field in ("gradient_norm", "effective_learning_rate", "decay_to_gradient"):
-        values = getattr(state.metrics, field)["kernel"]
-        changed = np.flatnonzero(np.diff(values) != 0) + 2
-        np.testing.assert_array_equal(changed, np.unique(last_measured)[1:])
-
-
-@pytest.mark.parametrize("every", [0, -1, 1.5, "2", None])
-def test_intervals_that_are_none_raise(every):
-    with pytest.raises(ValueError, match="every must be a positive integer"):
-        monitor(optax.sgd(RATE), every)
-
-
-# --- where it may stand ---
-
-
-def test_inside_a_chain_it_sees_what_reaches_it(x64):
-    # The gradient's norm is sqrt(25 + 25): clipped to half of it.
-    norm = float(np.sqrt(np.sum(G**2) + 25))
-    tx = optax.chain(optax.clip_by_global_norm(norm / 2), monitor(sgdw(RATE, STRENGTH)))
-    _, metrics = measured(tx)
-    np.testing.assert_allclose(metrics.gradient_norm["kernel"], np.linalg.norm(G) / 2, rtol=1e-12)
-    ratio = STRENGTH * np.linalg.norm(W) / (np.linalg.norm(G) / 2)
-    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-12)
-    _, around = measured(
-        monitor(optax.chain(optax.clip_by_global_norm(norm / 2), sgdw(RATE, STRENGTH)))
-    )
-    np.testing.assert_allclose(around.gradient_norm["kernel"], np.linalg.norm(G), rtol=1e-12)
-    np.testing.assert_allclose(around.decay_to_gradient["kernel"], ratio, rtol=1e-12)
-
-
-WRAPPED = {
-    "around inject_hyperparams": lambda: monitor(
-        optax.inject_hyperparams(sgdw)(RATE, STRENGTH, mask=masks.weights)
-    ),
-    "inside inject_hyperparams": lambda: optax.inject_hyperparams(
-        lambda learning_rate, lambda_: monitor(sgdw(learning_rate, lambda_))
-    )(RATE, STRENGTH),
-    "around master weights": lambda: monitor(with_master_weights(sgdw(RATE, STRENGTH))),
-    "inside master weights": lambda: with_master_weights(monitor(sgdw(RATE, STRENGTH))),
-    "around a chain": lambda: monitor(optax.chain(optax.identity(), sgdw(RATE, STRENGTH))),
-    "around a masked": lambda: monitor(
-        optax.masked(sgdw(RATE, STRENGTH), {"kernel": True, "bias": True})
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRAPPED)
-def test_the_ratio_is_known_through_other_transformations(name, x64):
-    _, metrics = measured(WRAPPED[name]())
-    ratio = STRENGTH * np.linalg.norm(W) / np.linalg.norm(G)
-    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-12)
-    np.testing.assert_allclose(metrics.gradient_norm["kernel"], np.linalg.norm(G), rtol=1e-12)
-
-
-def test_inside_multi_steps_it_measures_the_accumulated_step(x64):
-    w = tree(PARAMS)
-    tx = optax.MultiSteps(monitor(sgdw(RATE, STRENGTH)), 2)
-    update, state = jax.jit(tx.update), tx.init(w)
-    # The mean of 0 and twice the gradient is the gradient.
-    updates, state = update(jax.tree.map(jnp.zeros_like, w), state, w)
-    assert read_metrics(state).step == 0
-    np.testing.assert_array_equal(updates["kernel"], 0)
-    updates, state = update(jax.tree.map(lambda g: 2.0 * jnp.asarray(g), GRADIENTS), state, w)
-    metrics = read_metrics(state)
-    assert metrics.step == 1
-    np.testing.assert_allclose(updates["kernel"], CASES["sgdw"][2], rtol=1e-12)
-    np.testing.assert_allclose(metrics.gradient_norm["kernel"], np.linalg.norm(G), rtol=1e-12)
-    ratio = STRENGTH * np.linalg.norm(W) / np.linalg.norm(G)
-    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda tx: optax.MultiSteps(tx, 2),
-        lambda tx: optax.MultiSteps(tx, 2).gradient_transformation(),
-        lambda tx: with_master_weights(optax.MultiSteps(tx, 2)),
-    ],
-    ids=["MultiSteps", "gradient_transformation", "nested"],
-)
-def test_around_multi_steps_it_raises_and_says_what_to_do(wrap):
-    tx = monitor(wrap(adamw(RATE, STRENGTH)))
-    with pytest.raises(ValueError, match="Put the monitor inside: optax.MultiSteps"):
-        tx.init(tree(PARAMS))
-
-
-def test_around_another_conditional_it_raises_at_the_first_update():
-    w, tx = tree(PARAMS), monitor(optax.apply_if_finite(adamw(RATE, STRENGTH), 3))
-    state = tx.init(w)
-    with pytest.raises(ValueError, match="Put the monitor inside"):
-        tx.update(tree(GRADIENTS), state, w)
-    with pytest.raises(jax.errors.UnexpectedTracerError):
-        jax.jit(tx.update)(tree(GRADIENTS), state, w)
-    inside = optax.apply_if_finite(monitor(adamw(RATE, STRENGTH)), 3)
-    _, metrics = measured(inside)
-    ratio = STRENGTH * np.linalg.norm(W) / 2
-    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-4)
-
-
-def test_around_an_optimizer_of_optax_that_takes_no_extra_arguments_the_ratio_is_zero():
-    _, metrics = measured(monitor(optax.adamw(RATE, weight_decay=STRENGTH)))
-    assert metrics.decay_to_gradient == {"kernel": 0, "bias": 0}
-    assert metrics.gradient_norm["bias"] == 5
-
-
-def test_extra_arguments_reach_the_optimizer_beside_the_watch():
-    def update(updates, state, params=None, *, value, **extra):
-        return jax.tree.map(lambda g: g * value, updates), state
-
-    direction = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
-    tx, w = monitor(proximal(direction, RATE, L1(0.0))), jnp.ones(3)
-    updates, _ = tx.update(w, tx.init(w), w, value=3.0)
-    np.testing.assert_allclose(updates, -0.3 * w, rtol=1e-6)
-
-
-def test_strengths_map_in_one_trace_with_their_metrics(x64):
-    traces = []
-
-    def ratio(strength):
-        traces.append(1)
-        tx, w = monitor(adamw(RATE, strength, eps=0.0), every=2), tree(PARAMS)
-        _, state = tx.update(tree(GRADIENTS), tx.init(w), w)
-        return state.metrics.decay_to_gradient["kernel"]
-
-    grid = jnp.array([0.0, 0.1, 0.5])
-    lanes = jax.jit(jax.vmap(ratio))(grid)
-    assert len(traces) == 1
-    np.testing.assert_allclose(lanes, grid * np.linalg.norm(W) / 2, rtol=1e-12)
-
-
-def test_lanes_may_have_step_counts_of_their_own():
-    tx, w = monitor(sgdw(RATE, STRENGTH), every=2), jnp.array([3.0, 4.0])
-    _, once = tx.update(jnp.ones(2), tx.init(w), w)
-    states = jax.tree.map(lambda a, b: jnp.stack([a, b]), tx.init(w), once)
-    _, states = jax.jit(jax.vmap(lambda s: tx.update(jnp.zeros(2), s, w)))(states)
-    np.testing.assert_array_equal(states.step, [1, 2])
-    np.testing.assert_array_equal(states.metrics.step, [1, 1])
-    np.testing.assert_allclose(states.metrics.gradient_norm, [0, np.sqrt(2)], rtol=1e-6)
-
-
-# --- dtypes and structures stay ---
-
-STABLE = {
-    **OPTIMIZERS,
-    **{f"monitor({name})": monitor(OPTIMIZERS[name], 2) for name in ("adamw", "prox_adam")},
-    "monitor(master_weights)": monitor(with_master_weights(prox_adam(RATE, L1(STRENGTH)))),
-    "master_weights(monitor)": with_master_weights(monitor(adam_l2(RATE, STRENGTH))),
-}
-
-
-@pytest.mark.parametrize("name", STABLE)
-def test_states_keep_structure_and_dtype_under_scan_and_cond(name):
-    tx = STABLE[name]
-    w = {
-        "kernel": jnp.asarray(W, jnp.bfloat16),
-        "bias": jnp.ones(2),
-        "half": {"kernel": jnp.ones((2, 2), jnp.float16)},
-    }
-
-    # scan and cond raise themselves when a state changes shape or dtype; nothing is run.
-    def step(w, state):
-        updates, new = tx.update(w, state, w)
-        return optax.apply_updates(w, updates), new
-
-    def both(w):
-        state = tx.init(w)
-        (w, state), _ = jax.lax.scan(lambda c, _: (step(*c), None), (w, state), length=2)
-        return jax.lax.cond(w["bias"][0] > 0, lambda: step(w, state), lambda: (w, state))
-
-    after, _ = jax.eval_shape(both, w)
-    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, w)
-
-
-def test_metrics_of_short_weights_are_float32():
-    w = jnp.ones((100, 100), jnp.bfloat16)
-    tx = monitor(sgdw(RATE, STRENGTH))
-    _, state = tx.update(w, tx.init(w), w)
-    metrics = read_metrics(state)
-    assert metrics.zeros.dtype == metrics.step.dtype == jnp.int32
-    for value in metrics._replace(step=jnp.float32(0), zeros=jnp.float32(0)):
-        assert value.dtype == jnp.float32
-    # In bfloat16 the sum of 10,000 squares of 1 stops at 256.
-    assert metrics.gradient_norm == 100
-    assert metrics.decay_to_gradient == pytest.approx(STRENGTH, rel=1e-2)
-
-
-@pytest.mark.parametrize("every", [1, 2])
-def test_gradients_wider_than_the_weights_do_not_widen_the_metrics(every, x64):
-    w, tx = jnp.ones(2, jnp.float32), monitor(optax.sgd(RATE), every)
-    state = tx.init(w)
-    _, after = tx.update(jnp.ones(2, jnp.float64), state, w)
-    assert [x.dtype for x in after.metrics] == [x.dtype for x in state.metrics]
-
-
 # --- reading ---
 
 
@@ -501,25 +223,3 @@ def test_missing_params_raise():
     tx, w = monitor(optax.sgd(RATE)), jnp.ones(2)
     with pytest.raises(ValueError, match="params"):
         tx.update(w, tx.init(w))
-
-
-@pytest.mark.parametrize("every", [1, 10])
-def test_its_state_can_be_donated(every):
-    tx = monitor(adamw(RATE, STRENGTH), every)
-    w = tree(PARAMS)
-    step = jax.jit(lambda w, s: tx.update(w, s, w)[1], donate_argnums=1)
-    buffers = jax.tree.leaves(tx.init(w))
-    assert len({x.unsafe_buffer_pointer() for x in buffers}) == len(buffers)
-    assert int(step(w, tx.init(w)).step) == 1
-
-
-def test_parts_that_see_some_leaves_alone_are_added_where_they_belong(x64):
-    w = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([[1.0], [2.0]]), "c": jnp.ones(1)}
-    g = jax.tree.map(jnp.ones_like, w)
-    parts = {"x": sgdw(RATE, 0.5, mask=masks.everything), "y": optax.sgd(RATE)}
-    tx = monitor(optax.partition(parts, {"a": "y", "b": "x", "c": "x"}))
-    _, state = tx.update(g, tx.init(w), w)
-    found = read_metrics(state).decay_to_gradient
-    assert found["a"] == 0
-    np.testing.assert_allclose(found["b"], 0.5 * np.sqrt(5) / np.sqrt(2), rtol=1e-12)
-    np.testing.assert_allclose(found["c"], 0.5, rtol=1e-12)
