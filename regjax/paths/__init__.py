@@ -12,6 +12,7 @@ from regjax.paths.path import (
 )
 from regjax.paths.statistics import (
     SufficientStatistics,
+    fold_statistics,
     statistics_of_batches,
     sufficient_statistics,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "SufficientStatistics",
     "elastic_net_cv",
     "elastic_net_path",
+    "fold_statistics",
     "k_folds",
     "lasso_cv",
     "lasso_path",

@@ -126,6 +126,46 @@ def statistics_of_batches(batches: Iterable[tuple[Any, ...]]) -> SufficientStati
     return total
 
 
+def fold_statistics(
+    batches: Iterable[tuple[Any, ...]], k: int = 5, *, seed: int = 0
+) -> list[SufficientStatistics]:
+    """Return the statistics of k random folds of the rows of `batches`, for `elastic_net_cv`.
+
+    Every row falls into each fold with the same chance, whatever the batches.
+
+    Args:
+        batches: as in `statistics_of_batches`, passed over once.
+        seed: of the folds.
+
+    Raises:
+        ValueError: if k is below 2, or a fold gets no row.
+
+    Example:
+        >>> import numpy as np
+        >>> from regjax.paths import lasso_cv
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(100, 3))
+        >>> halves = [(X[:50], X[:50, 0]), (X[50:], X[50:, 0])]
+        >>> lasso_cv(fold_statistics(halves)).fold_errors.shape
+        (1, 5, 100)
+    """
+    if k < 2:
+        raise ValueError(f"k must be at least 2, got {k}.")
+    rng = np.random.default_rng(seed)
+    parts: list[SufficientStatistics | None] = [None] * k
+    for X, *rest in batches:
+        fold = rng.integers(k, size=np.shape(X)[0])
+        for i in np.unique(fold):
+            rows = np.flatnonzero(fold == i)
+            part = statistics_of_batches([(X[rows], *(values[rows] for values in rest))])
+            before = parts[i]
+            parts[i] = part if before is None else before + part
+    found = [part for part in parts if part is not None]
+    if len(found) < k:
+        raise ValueError(f"{k - len(found)} of {k} folds got no row: take fewer folds.")
+    return found
+
+
 def check_statistics(statistics: SufficientStatistics) -> SufficientStatistics:
     """Return statistics as finite float64 arrays that fit together, or raise."""
     s = SufficientStatistics(*(np.asarray(part, dtype=np.float64) for part in statistics))

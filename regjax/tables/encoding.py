@@ -1,31 +1,27 @@
-"""Tables: from a file or a data frame to a matrix of features and a response.
-
-Reading, encoding and refusing happen here, before any training. Numbers and booleans are
-taken as they are; a text column with two values becomes one 0/1 column, one with more
-becomes a 0/1 column per value, named `column=value`. Missing values, infinities, dates and
-columns that look like identifiers are refused by name.
-"""
+"""Data frames as a matrix of features and a response, and what was learned of their columns."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from regjax.tables._columns import (
+    TableError,
+    encode_column,
+    feature_names,
+    is_text,
+    levels,
+    quoted,
+    refuse_missing,
+    text,
+)
+
 Task = Literal["regression", "classification"]
-
-_MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
-_MOST_LEVELS = 1000
-
-
-class TableError(ValueError):
-    """A table that cannot be used as it is; the message says what to change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Encoding:
 
     @property
     def feature_names(self) -> list[str]:
-        return [name for column in self.columns for name in _feature_names(*column)]
+        return [name for column in self.columns for name in feature_names(*column)]
 
     def encode(self, frame: pl.DataFrame) -> np.ndarray:
         """Return the features (n_rows, n_features), float64, of a table with these columns.
@@ -59,11 +55,11 @@ class Encoding:
         """
         absent = [name for name, _ in self.columns if name not in frame.columns]
         if absent:
-            raise TableError(f"The table lacks the column(s) {_quoted(absent)}.")
+            raise TableError(f"The table lacks the column(s) {quoted(absent)}.")
         if frame.height == 0:
             raise TableError("The table has no rows.")
-        _refuse_missing(frame.select([name for name, _ in self.columns]))
-        parts = [_encode_column(frame[name], levels) for name, levels in self.columns]
+        refuse_missing(frame.select([name for name, _ in self.columns]))
+        parts = [encode_column(frame[name], levels) for name, levels in self.columns]
         return np.concatenate(parts, axis=1)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,79 +100,6 @@ class Table:
         return digest.hexdigest()
 
 
-def read_table(path: str | pathlib.Path) -> pl.DataFrame:
-    """Return the CSV, TSV or Parquet file at `path` as a data frame.
-
-    Raises:
-        TableError: if it does not exist, is a folder, is empty or cannot be read as a table.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder) / "houses.csv"
-        ...     _ = path.write_text("area,price\\n50,100\\n80,150\\n")
-        ...     read_table(path).shape
-        (2, 2)
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise TableError(f"There is no file {str(path)!r}.")
-    if path.is_dir():
-        raise TableError(f"{str(path)!r} is a folder; give a CSV or Parquet file.")
-    if path.stat().st_size == 0:
-        raise TableError(f"{str(path)!r} is empty.")
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".txt", ".parquet"):
-        raise TableError(
-            f"{str(path)!r} has no known ending; tables are .csv, .tsv, .txt (tabs) or .parquet."
-        )
-    try:
-        if suffix == ".parquet":
-            frame = pl.read_parquet(path)
-        else:
-            _check_utf8(path)
-            frame = pl.read_csv(
-                path,
-                separator="," if suffix == ".csv" else "\t",
-                null_values=_MISSING,
-                infer_schema_length=None,
-            )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TableError(
-            f"{str(path)!r} cannot be read as a table: {reason}. Has every row as many fields as "
-            "the header?"
-        ) from error
-    if frame.width == 1 and suffix == ".csv" and any(c in frame.columns[0] for c in ";\t"):
-        raise TableError(
-            f"{str(path)!r} has no commas; it looks separated by semicolons or tabs. Write it with "
-            "commas, or with tabs and the ending .tsv."
-        )
-    names = set(frame.columns)
-    twice = [
-        match[1]
-        for name in frame.columns
-        if (match := re.fullmatch(r"(.*)_duplicated_\d+", name)) and match[1] in names
-    ]
-    if twice:
-        raise TableError(f"{str(path)!r} has several columns named {_quoted(twice)}; rename them.")
-    if frame.height == 0:
-        raise TableError(f"{str(path)!r} has a header but no rows.")
-    return frame
-
-
-def _check_utf8(path: pathlib.Path) -> None:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            while file.read(1 << 20):
-                pass
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"{str(path)!r} cannot be read: it is not UTF-8 (byte {error.start} of a block); save "
-            "it as UTF-8."
-        ) from error
-
-
 def encode_table(
     frame: pl.DataFrame, target: str, *, task: Task | None = None, drop: Sequence[str] = ()
 ) -> Table:
@@ -203,7 +126,7 @@ def encode_table(
     unknown = [name for name in (target, *drop) if name not in frame.columns]
     if unknown:
         raise TableError(
-            f"There is no column {_quoted(unknown)}; the table has {_quoted(frame.columns)}."
+            f"There is no column {quoted(unknown)}; the table has {quoted(frame.columns)}."
         )
     if target in drop:
         raise TableError(f"The target {target!r} cannot be dropped.")
@@ -213,9 +136,9 @@ def encode_table(
         raise TableError(f"{target!r} is the only column: there is nothing to predict it from.")
     if frame.height < 3:
         raise TableError(f"The table has {frame.height} row(s); a sweep needs at least 3.")
-    _refuse_missing(frame)
+    refuse_missing(frame)
     notes: list[str] = []
-    columns = tuple((name, _levels(frame[name])) for name in features)
+    columns = tuple((name, levels(frame[name], frame.height)) for name in features)
     response = frame[target]
     task = task or _guess_task(response, notes)
     classes: tuple[str, ...] = ()
@@ -223,14 +146,14 @@ def encode_table(
         raise TableError(f"The target {target!r} is constant: there is nothing to learn.")
     if task == "classification":
         order = response.unique().sort()
-        classes = tuple(_text(order).to_list())
+        classes = tuple(text(order).to_list())
         if len(classes) > max(2, frame.height // 2):
             raise TableError(
                 f"The target {target!r} has {len(classes)} values in {frame.height} rows: too "
                 "many classes. Is it a regression (--task regression)?"
             )
         position = {label: i for i, label in enumerate(classes)}
-        y = np.array([position[label] for label in _text(response)])
+        y = np.array([position[label] for label in text(response)])
     else:
         if not (response.dtype.is_numeric() or response.dtype == pl.Boolean):
             raise TableError(
@@ -243,7 +166,7 @@ def encode_table(
     taken = [*names, "(intercept)"]
     if len(set(taken)) < len(taken):
         twice = sorted({name for name in taken if taken.count(name) > 1})
-        raise TableError(f"Several features are named {_quoted(twice)}: rename a column.")
+        raise TableError(f"Several features are named {quoted(twice)}: rename a column.")
     X = encoding.encode(frame)
     with np.errstate(over="ignore", invalid="ignore"):
         deviation, spread = X.std(axis=0), np.ptp(X, axis=0)
@@ -251,8 +174,7 @@ def encode_table(
     if lost.any():
         named = [name for name, flag in zip(names, lost, strict=True) if flag]
         raise TableError(
-            f"The values of {_quoted(named)} are too large or too small to be squared: rescale "
-            "them."
+            f"The values of {quoted(named)} are too large or too small to be squared: rescale them."
         )
     notes += [
         f"Column {name!r} counts the rows; if it is an identifier, drop it (--drop NAME)."
@@ -261,7 +183,7 @@ def encode_table(
     ]
     constant = [name for name, width in zip(names, spread, strict=True) if width == 0]
     if constant:
-        notes.append(f"Constant column(s) {_quoted(constant)} get the coefficient 0.")
+        notes.append(f"Constant column(s) {quoted(constant)} get the coefficient 0.")
     dtype = np.int32 if task == "classification" else np.float64
     return Table(X, y.astype(dtype), encoding, tuple(notes))
 
@@ -287,38 +209,6 @@ def table_from_arrays(X: np.ndarray, y: np.ndarray, *, task: Task | None = None)
     return encode_table(frame.with_columns(pl.Series("y", y)), "y", task=task)
 
 
-def _quoted(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def _is_text(dtype: pl.DataType) -> bool:
-    return dtype in (pl.String, pl.Categorical, pl.Enum)
-
-
-def _text(column: pl.Series) -> pl.Series:
-    return column.cast(pl.String)
-
-
-def _refuse_missing(frame: pl.DataFrame) -> None:
-    missing, infinite = [], []
-    for column in frame:
-        nulls = column.null_count()
-        if column.dtype.is_float():
-            nulls += int(column.is_nan().sum())
-            if column.is_infinite().any():
-                infinite.append(column.name)
-        if nulls:
-            missing.append(f"{column.name!r} ({nulls})")
-    if missing:
-        raise TableError(
-            f"Missing values in column(s) {', '.join(missing)}: drop those rows or columns "
-            "(--drop NAME), or fill the values in first."
-        )
-    if infinite:
-        raise TableError(f"Infinite values in column(s) {_quoted(infinite)}: remove those rows.")
-
-
 def _counts_rows(column: pl.Series) -> bool:
     if not column.dtype.is_integer() or column.n_unique() < len(column):
         return False
@@ -326,48 +216,8 @@ def _counts_rows(column: pl.Series) -> bool:
     return int(values.max()) - int(values.min()) == len(values) - 1
 
 
-def _levels(column: pl.Series) -> tuple[str, ...] | None:
-    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        return None
-    if not _is_text(column.dtype):
-        raise TableError(
-            f"Column {column.name!r} holds {column.dtype}, which has no encoding: turn it into "
-            "numbers or drop it (--drop NAME)."
-        )
-    levels = _text(column).unique().sort().to_list()
-    if len(levels) > _MOST_LEVELS or len(levels) > max(10, len(column) // 2):
-        raise TableError(
-            f"Column {column.name!r} has {len(levels)} different texts in {len(column)} rows "
-            "and looks like an identifier: drop it (--drop NAME)."
-        )
-    return tuple(levels)
-
-
-def _feature_names(name: str, levels: tuple[str, ...] | None) -> list[str]:
-    if levels is None:
-        return [name]
-    shown = levels[1:] if len(levels) == 2 else levels
-    return [f"{name}={level}" for level in shown]
-
-
-def _encode_column(column: pl.Series, levels: tuple[str, ...] | None) -> np.ndarray:
-    if levels is None:
-        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            raise TableError(f"Column {column.name!r} holds {column.dtype} instead of numbers.")
-        return column.cast(pl.Float64).to_numpy().reshape(-1, 1)
-    values = _text(column).to_numpy()
-    unknown = sorted(set(values) - set(levels))
-    if unknown:
-        raise TableError(
-            f"Column {column.name!r} holds {_quoted(unknown)}, which the model has never seen; "
-            f"it knows {_quoted(levels)}."
-        )
-    shown = levels[1:] if len(levels) == 2 else levels
-    return np.stack([values == level for level in shown], axis=1).astype(np.float64)
-
-
 def _guess_task(response: pl.Series, notes: list[str]) -> Task:
-    if _is_text(response.dtype) or response.dtype == pl.Boolean:
+    if is_text(response.dtype) or response.dtype == pl.Boolean:
         return "classification"
     if not response.dtype.is_numeric():
         raise TableError(

@@ -1,0 +1,24 @@
+"""Tables: from a file or a data frame to a matrix of features and a response.
+
+Reading, encoding and refusing happen here, before any training. Numbers and booleans are
+taken as they are; a text column with two values becomes one 0/1 column, one with more
+becomes a 0/1 column per value, named `column=value`. Missing values, infinities, dates and
+columns that look like identifiers are refused by name.
+"""
+
+from regjax.tables._columns import TableError
+from regjax.tables.encoding import Encoding, Table, Task, encode_table, table_from_arrays
+from regjax.tables.parquet import ParquetStream, open_parquet
+from regjax.tables.read import read_table
+
+__all__ = [
+    "Encoding",
+    "ParquetStream",
+    "Table",
+    "TableError",
+    "Task",
+    "encode_table",
+    "open_parquet",
+    "read_table",
+    "table_from_arrays",
+]
