@@ -3,6 +3,12 @@
 from regjax.paths.cv import CrossValidation, elastic_net_cv, lasso_cv
 from regjax.paths.folds import k_folds, time_ordered_folds
 from regjax.paths.leave_one_out import ridge_cv
+from regjax.paths.multi_task import (
+    MultiTaskCrossValidation,
+    MultiTaskPath,
+    multi_task_cv,
+    multi_task_path,
+)
 from regjax.paths.path import (
     ConvergenceWarning,
     Path,
@@ -20,6 +26,8 @@ from regjax.paths.statistics import (
 __all__ = [
     "ConvergenceWarning",
     "CrossValidation",
+    "MultiTaskCrossValidation",
+    "MultiTaskPath",
     "Path",
     "SufficientStatistics",
     "elastic_net_cv",
@@ -28,6 +36,8 @@ __all__ = [
     "k_folds",
     "lasso_cv",
     "lasso_path",
+    "multi_task_cv",
+    "multi_task_path",
     "ridge_cv",
     "ridge_path",
     "statistics_of_batches",
