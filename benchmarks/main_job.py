@@ -1,9 +1,9 @@
-"""The main job: compile and run time, and vmapped lanes beside one fit after the other.
+"""The main job: compile and run time, and all strengths at once beside one fit after the other.
 
 `python -m benchmarks.main_job` runs both ways in turn, three times each, in one process,
-checks that they agree, and rewrites `benchmarks/main_job.md`. The loop calls the same
-training function, compiled once, for one strength at a time; for linear regressions
-scikit-learn's estimators on the same splits stand beside it.
+checks that they agree, and rewrites `benchmarks/main_job.md`. The loop calls the same engine,
+compiled before, for one strength and one seed at a time; for linear regressions scikit-learn's
+estimators on the same splits stand beside it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import pathlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -21,9 +21,10 @@ from sklearn.linear_model import ElasticNet, Lasso, Ridge
 
 from benchmarks.machine import describe, peak_memory_mib
 from regjax.sweeps.catalog import MLPOptions, make_entry
+from regjax.sweeps.engines import fit_splits
 from regjax.sweeps.job import load_table
-from regjax.sweeps.lanes import run_lanes
-from regjax.sweeps.training import holdout_training
+from regjax.sweeps.lanes import LaneRun
+from regjax.sweeps.training import split_rows
 
 CASES = (
     ("diabetes", "ridge"),
@@ -41,50 +42,32 @@ def measure(data: str, model: str) -> dict[str, Any]:
     """Return the times of one model on one data set, medians over the repeats."""
     table = load_table(data)
     entry = make_entry(model, table, 0.5, MLPOptions())
-    dtype = entry.model.dtype
-    lanes = {"lambda_": np.asarray(entry.lambdas)}
-    lanes |= {name: np.full(len(entry.lambdas), value) for name, value in entry.fixed}
-    X = table.X.astype(dtype)
-    y = table.y if table.encoding.task == "classification" else table.y.astype(dtype)
+    lambdas, fixed = np.asarray(entry.lambdas), dict(entry.fixed)
+    X = table.X.astype(entry.model.dtype)
+    y = table.y
+    if table.encoding.task == "regression":
+        y = y.astype(entry.model.dtype)
     n_validation = round(0.2 * len(y))
-    train = holdout_training(entry.model, n_validation)
 
-    def vmapped() -> Any:
-        return run_lanes(train, lanes, SEEDS, X, y, dtype=dtype)
+    def fit(lambdas: np.ndarray, seeds: Sequence[int]) -> LaneRun:
+        return fit_splits(entry.model, lambdas, fixed, seeds, X, y, n_validation)
 
-    with jax.enable_x64(dtype == "float64"):
-        alone = jax.jit(train)
-        arrays = jax.tree.map(jax.numpy.asarray, (X, y))
+    def loop() -> np.ndarray:
+        one = [[fit(lambdas[[i]], [seed]) for i in range(len(lambdas))] for seed in SEEDS]
+        return np.array([[_losses(run)[0, 0] for run in runs] for runs in one])
 
-        def loop() -> np.ndarray:
-            with jax.enable_x64(dtype == "float64"):
-                losses = [
-                    [
-                        alone(
-                            {name: np.asarray(values[i], dtype) for name, values in lanes.items()},
-                            jax.random.key(seed),
-                            *arrays,
-                        ).metrics["validation_loss"]
-                        for i in range(len(entry.lambdas))
-                    ]
-                    for seed in SEEDS
-                ]
-                return np.asarray(losses)
-
-        first = vmapped()
-        expected = loop()
-        got = first.outputs.metrics["validation_loss"]
-        agreement = float(np.max(np.abs(got - expected)))
-        ways: dict[str, Callable[[], Any]] = {"vmapped": vmapped, "loop": loop}
-        if entry.is_linear:
-            splits = [_split(seed, X, y, n_validation) for seed in SEEDS]
-            ways["sklearn"] = lambda: _scikit_learn(model, entry.lambdas, splits)
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(REPEATS):
-            for name, way in ways.items():
-                started = time.perf_counter()
-                way()
-                times[name].append(time.perf_counter() - started)
+    first = fit(lambdas, SEEDS)
+    agreement = float(np.max(np.abs(_losses(first) - loop())))
+    ways: dict[str, Callable[[], Any]] = {"at_once": lambda: fit(lambdas, SEEDS), "loop": loop}
+    if entry.is_linear:
+        splits = [_split(seed, X, y, n_validation) for seed in SEEDS]
+        ways["sklearn"] = lambda: _scikit_learn(model, entry.lambdas, splits)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         "data": data,
@@ -97,11 +80,14 @@ def measure(data: str, model: str) -> dict[str, Any]:
     }
 
 
+def _losses(run: LaneRun) -> np.ndarray:
+    return run.outputs.metrics["validation_loss"]
+
+
 def _split(
     seed: int, X: np.ndarray, y: np.ndarray, n_validation: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    key = jax.random.split(jax.random.key(seed))[0]
-    rows = np.asarray(jax.random.permutation(key, len(y)))[n_validation:]
+    rows = np.asarray(split_rows(jax.random.key(seed), len(y), n_validation).train)
     Z, z = X[rows], y[rows]
     return (Z - Z.mean(axis=0)) / Z.std(axis=0), (z - z.mean()) / z.std()
 
@@ -125,28 +111,29 @@ def main() -> None:
     """Measure every case and write the table."""
     console = Console()
     lines = [
-        "# The main job: lanes of one program beside one fit after the other",
+        "# The main job: all strengths at once beside one fit after the other",
         "",
         f"{describe()}",
         f"Made by `python -m benchmarks.main_job`; {len(SEEDS)} seeds, medians of {REPEATS} "
-        "interleaved runs, seconds. Loop: the same training function, compiled, one strength at a "
-        "time. scikit-learn: a loop over its estimators on the same splits, without the losses. "
-        "Difference: largest between the validation losses of lanes and loop; perceptrons are "
+        "interleaved runs, seconds. At once: one path per seed for linear regressions, lanes of "
+        "one compiled program for perceptrons. Loop: the same engine, one strength and one seed at "
+        "a time. scikit-learn: a loop over its estimators on the same splits, without the losses. "
+        "Difference: largest between the validation losses of the first two; perceptrons are "
         "trained in float32 at a large learning rate, which blows rounding up at weak penalties.",
         "",
-        "| data | model | lanes | compile | first run | lanes, warm | loop | scikit-learn | "
-        "loop / lanes | scikit-learn / lanes | difference |",
+        "| data | model | lanes | compile | first run | at once, warm | loop | scikit-learn | "
+        "loop / at once | scikit-learn / at once | difference |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for data, model in CASES:
         with console.status(f"{data} {model}"):
             row = measure(data, model)
         peer = row.get("sklearn")
-        ratio = f"{peer / row['vmapped']:.1f}" if peer else "-"
+        ratio = f"{peer / row['at_once']:.1f}" if peer else "-"
         lines.append(
             f"| {data} | {model} | {row['lanes']} | {row['compile']:.2f} | {row['first']:.3f} "
-            f"| {row['vmapped']:.3f} | {row['loop']:.3f} | {f'{peer:.3f}' if peer else '-'} "
-            f"| {row['loop'] / row['vmapped']:.1f} "
+            f"| {row['at_once']:.3f} | {row['loop']:.3f} | {f'{peer:.3f}' if peer else '-'} "
+            f"| {row['loop'] / row['at_once']:.1f} "
             f"| {ratio} | {row['agreement']:.0e} |"
         )
         print(lines[-1], flush=True)

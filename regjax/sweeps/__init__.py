@@ -1,7 +1,7 @@
-"""Vmapped lambda sweeps: a grid of strengths as lanes of one compiled program.
+"""Lambda sweeps: a grid of strengths as one path, or as lanes of one compiled program.
 
-`sweep` is the main job on a table; `run_lanes` is the engine under it and takes any pure
-training function of `(hyperparameters, key)`.
+`sweep` is the main job on a table. Linear regressions run on `regjax.paths`; `run_lanes` is the
+engine under all other models, and takes any pure training function of `(hyperparameters, key)`.
 """
 
 from regjax.sweeps.catalog import MODELS, MLPOptions

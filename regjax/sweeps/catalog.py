@@ -10,9 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from regjax.sweeps.grid import log_range
-from regjax.sweeps.linear import LinearModel
+from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel, Regularizer
-from regjax.sweeps.model import Model
 from regjax.tables import Table, Task
 
 
@@ -55,7 +54,7 @@ class Entry:
     penalty: str
     lambdas: tuple[float, ...]
     fixed: tuple[tuple[str, float], ...]
-    model: Model
+    model: LinearModel | MLPModel
 
     @property
     def is_linear(self) -> bool:
@@ -107,7 +106,7 @@ def make_entry(name: str, table: Table, l1_ratio: float, options: MLPOptions) ->
         label, penalty, lambdas = _LINEAR[name]
         ratio = {"ridge": 0.0, "lasso": 1.0, "elastic_net": l1_ratio}[name]
         return Entry(
-            name, label, penalty, lambdas, (("l1_ratio", ratio),), LinearModel(task, n_outputs)
+            name, label, penalty, lambdas, (("l1_ratio", ratio),), linear_model(task, n_outputs)
         )
     regularizer, label, penalty, lambdas = _MLP[name]
     model = MLPModel(

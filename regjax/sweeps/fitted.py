@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,13 +15,13 @@ import polars as pl
 import safetensors
 import safetensors.numpy
 
-from regjax.sweeps.linear import LinearModel
+from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel
 from regjax.sweeps.model import Conditioning, Model, Params
 from regjax.tables import Encoding
 
 _FORMAT = "regjax-model-1"
-_KINDS: dict[str, type] = {"linear": LinearModel, "mlp": MLPModel}
+_KINDS: dict[str, Callable[..., Model]] = {"linear": linear_model, "mlp": MLPModel}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,12 +109,11 @@ class FittedModel:
     def save(self, path: str | pathlib.Path) -> None:
         """Write the model to one safetensors file."""
         arrays, _ = _named_arrays((self.params, self.conditioning))
-        kind = next(kind for kind, cls in _KINDS.items() if isinstance(self.model, cls))
         description = {
             "format": _FORMAT,
             "name": self.name,
             "lambda_": self.lambda_,
-            "kind": kind,
+            "kind": "linear" if isinstance(self.model, LinearModel) else "mlp",
             "model": dataclasses.asdict(self.model),
             "encoding": self.encoding.to_json(),
         }
@@ -161,7 +161,11 @@ def _read(path: str | pathlib.Path) -> FittedModel:
     model: Model = _KINDS[description["kind"]](**description["model"])
     if model.task != encoding.task:
         raise ValueError("its model and its columns contradict each other")
-    shapes, structure = _named_arrays(_skeleton(model, len(encoding.feature_names)))
+    n_features = len(encoding.feature_names)
+    vector, scalar = np.zeros(n_features), np.zeros(())
+    with jax.enable_x64(model.dtype == "float64"):
+        blank = (model.shapes(n_features), Conditioning(vector, vector, scalar, scalar))
+    shapes, structure = _named_arrays(blank)
     found = {name: (array.shape, array.dtype) for name, array in stored.items()}
     if found != {name: (leaf.shape, leaf.dtype) for name, leaf in shapes.items()}:
         raise ValueError("its arrays do not fit its description")
@@ -180,20 +184,3 @@ def _named_arrays(params: Params) -> tuple[dict[str, Any], Any]:
     paths, structure = jax.tree_util.tree_flatten_with_path(params)
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
     return named, structure
-
-
-def _skeleton(model: Model, n_features: int) -> tuple[Params, Conditioning]:
-    """Return shapes and dtypes of a model's arrays, to hold stored ones against."""
-    rows = max(3, getattr(model, "n_outputs", 1))
-    names = ("lambda_", "l1_ratio", "learning_rate")
-
-    def fit(X: jax.Array, y: jax.Array) -> Params:
-        hyperparameters = {name: jnp.zeros(()) for name in names}
-        return model.fit(hyperparameters, jax.random.key(0), X, y).params
-
-    with jax.enable_x64(model.dtype == "float64"):
-        X = jax.ShapeDtypeStruct((rows, n_features), model.dtype)
-        dtype = "int32" if model.task == "classification" else model.dtype
-        params = jax.eval_shape(fit, X, jax.ShapeDtypeStruct((rows,), dtype))
-    vector, scalar = np.zeros(n_features), np.zeros(())
-    return params, Conditioning(vector, vector, scalar, scalar)

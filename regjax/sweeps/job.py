@@ -14,14 +14,13 @@ import polars as pl
 
 from regjax._arrays import check_strength
 from regjax.datasets import DATASETS, load_dataset
-from regjax.solvers import STATUS_TEXT
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
+from regjax.sweeps.engines import fit_all_rows, fit_splits
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.grid import check_grid
-from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.lanes import LaneRun
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
-from regjax.sweeps.training import Outcome, full_training, holdout_training
 from regjax.tables import Table, Task, encode_table, read_table, table_from_arrays
 
 Data = str | pathlib.Path | pl.DataFrame | tuple[np.ndarray, np.ndarray]
@@ -35,6 +34,7 @@ _METRICS = (
     "zero_share",
     "condition_number",
     "kkt_residual",
+    "duality_gap",
 )
 
 
@@ -104,9 +104,10 @@ def sweep(
     """Sweep the strengths of several models, several seeds each, and refit the chosen ones.
 
     Every seed draws its own split into training and validation rows and its own
-    initialisation; all strengths of a seed share them and run as lanes of one compiled
-    program. Features are standardised by the training rows alone, the response of a
-    regression too, so that strengths mean the same for every table.
+    initialisation; all strengths of a seed share them. For a linear regression they are one
+    path, for any other model lanes of one compiled program. Features are standardised by the
+    training rows alone, the response of a regression too, so that strengths mean the same for
+    every table.
 
     Args:
         data: as in `load_table`, or a table already encoded.
@@ -133,7 +134,7 @@ def sweep(
         >>> y = X[:, 0] + rng.normal(size=60)
         >>> result = sweep((X, y), models=["lasso"], lambdas=[0.03, 0.3, 3.0], seeds=3)
         >>> result.table.shape
-        (9, 12)
+        (9, 13)
         >>> result.verdicts("lasso")[-1]
         'underfitting'
     """
@@ -174,9 +175,18 @@ def sweep(
         }
     runs = {}
     for name, entry in entries.items():
-        train = holdout_training(entry.model, n_validation)
         done = _Progress(name, len(entry.lambdas) * len(seed_list), progress)
-        runs[name] = _run(train, entry, entry.lambdas, seed_list, table, done)
+        X, y = _conditioned(table, entry)
+        runs[name] = fit_splits(
+            entry.model,
+            np.asarray(entry.lambdas),
+            dict(entry.fixed),
+            seed_list,
+            X,
+            y,
+            n_validation,
+            progress=done,
+        )
 
     result = SweepResult(
         table=pl.concat([_rows(entry, runs[name], seed_list) for name, entry in entries.items()]),
@@ -200,7 +210,9 @@ def sweep(
     fitted, refits = {}, {}
     for name, choice in result.best(rule=rule).items():
         entry = entries[name]
-        run = _run(full_training(entry.model), entry, [choice.lambda_], seed_list[:1], table)
+        X, y = _conditioned(table, entry)
+        strength = np.asarray([choice.lambda_])
+        run = fit_all_rows(entry.model, strength, dict(entry.fixed), seed_list[0], X, y)
         params = jax.tree.map(lambda leaf: np.array(leaf[0, 0]), run.outputs.params)
         conditioning = condition(table.X, table.y, entry.model)
         fitted[name] = FittedModel(
@@ -243,22 +255,14 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     return chosen
 
 
-def _run(
-    train: Callable[..., Outcome],
-    entry: Entry,
-    lambdas: Sequence[float],
-    seeds: Sequence[int],
-    table: Table,
-    progress: Callable[[int], None] | None = None,
-) -> LaneRun:
+def _conditioned(table: Table, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and response as the model sees them."""
     dtype = entry.model.dtype
     conditioning = condition(table.X, table.y, entry.model)
-    lanes: dict[str, Any] = {"lambda_": np.asarray(lambdas)}
-    lanes |= {name: np.full(len(lambdas), value) for name, value in entry.fixed}
     X, y = conditioning.features(table.X, dtype), table.y
     if table.encoding.task == "regression":
         y = ((y - conditioning.y_offset) / conditioning.y_unit).astype(dtype)
-    return run_lanes(train, lanes, seeds, X, y, dtype=dtype, progress=progress)
+    return X, y
 
 
 def _rows(entry: Entry, run: LaneRun, seeds: Sequence[int]) -> pl.DataFrame:
@@ -270,16 +274,10 @@ def _rows(entry: Entry, run: LaneRun, seeds: Sequence[int]) -> pl.DataFrame:
         values = metrics.get(name, np.full((n_seeds, n_lambdas), np.nan))
         return np.asarray(values, np.float64).T.ravel()
 
-    status = metrics.get("status")
-    if status is None:
-        finite = np.isfinite(metrics["train_loss"])
-        texts = np.where(finite, "trained", "diverged").T.ravel()
-    else:
-        texts = np.array([STATUS_TEXT[int(code)] for code in status.T.ravel()])
     columns: dict[str, Any] = {
         "model": [entry.name] * (n_seeds * n_lambdas),
         "lambda_": np.repeat(np.asarray(entry.lambdas), n_seeds),
         "seed": list(seeds) * n_lambdas,
     }
     columns |= {name: flat(name) for name in _METRICS}
-    return pl.DataFrame(columns | {"status": texts})
+    return pl.DataFrame(columns | {"status": entry.model.status_text(metrics).T.ravel()})

@@ -9,12 +9,21 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from regjax.losses import softmax_loss, squared_loss
 from regjax.masks import weights as weights_mask
 from regjax.penalties import L1
-from regjax.sweeps.model import Fit, Hyperparameters, Params, scale_features, scale_response
+from regjax.sweeps.model import (
+    Fit,
+    Hyperparameters,
+    Metrics,
+    Params,
+    Scaler,
+    scale_features,
+    scale_response,
+)
 from regjax.tables import Task
 from regjax.transforms import adam_l2, adamw, prox_adam
 
@@ -102,6 +111,18 @@ class MLPModel:
         network = params["network"]
         selected = jax.tree.leaves(weights_mask.resolve(network))
         return [w for w, flag in zip(jax.tree.leaves(network), selected, strict=True) if flag]
+
+    def shapes(self, n_features: int) -> Params:
+        if n_features != self.n_features:
+            raise ValueError(f"it takes {self.n_features} features and not {n_features}")
+        vector = jax.ShapeDtypeStruct((n_features,), np.dtype(self.dtype))
+        scalar = jax.ShapeDtypeStruct((), np.dtype(self.dtype))
+        output = {"y_mean": scalar, "y_scale": scalar} if self.task == "regression" else {}
+        network = jax.eval_shape(self.init, jax.random.key(0))
+        return {"scaler": Scaler(vector, vector), "network": network, **output}
+
+    def status_text(self, metrics: Metrics) -> np.ndarray:
+        return np.where(np.isfinite(metrics["train_loss"]), "trained", "diverged")
 
     def _forward(self, network: Params, X: jax.Array) -> jax.Array:
         first, last = network.layers

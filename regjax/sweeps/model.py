@@ -1,11 +1,10 @@
-"""What a model of the main job is: a pure fit, a pure prediction, and its own scaling."""
+"""What a model of the main job is: a fit, a pure prediction, and its own scaling."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from regjax.tables import Task
@@ -16,32 +15,40 @@ Hyperparameters = dict[str, jax.Array]
 Params = Any
 """A tree of arrays."""
 
+Metrics = dict[str, Any]
+"""Scalars by name, or arrays of them over lanes."""
+
 
 class Scaler(NamedTuple):
     """Means and standard deviations of the training rows, (n_features,) each."""
 
-    mean: jax.Array
-    scale: jax.Array
+    mean: Any
+    scale: Any
 
-    def apply(self, X: jax.Array) -> jax.Array:
+    def apply(self, X: Any) -> Any:
         return (X - self.mean) / self.scale
 
 
-def scale_features(X: jax.Array) -> Scaler:
-    """Return the scaler of the rows of X; a constant column has scale infinity, and becomes 0."""
-    mean = jnp.mean(X, axis=0)
-    deviation = jnp.sqrt(jnp.mean(jnp.square(X - mean), axis=0))
+def scale_features(X: Any) -> Scaler:
+    """Return the scaler of the rows of X; a constant column has scale infinity, and becomes 0.
+
+    NumPy and JAX arrays alike, each in its own arithmetic.
+    """
+    xp = X.__array_namespace__()
+    mean = xp.mean(X, axis=0)
+    deviation = xp.sqrt(xp.mean(xp.square(X - mean), axis=0))
     # A constant column comes out of the mean with rounding noise of this size.
-    noise = 8 * jnp.finfo(X.dtype).eps * jnp.abs(mean)
-    return Scaler(mean, jnp.where(deviation > noise, deviation, jnp.inf))
+    noise = 8 * xp.finfo(X.dtype).eps * xp.abs(mean)
+    return Scaler(mean, xp.where(deviation > noise, deviation, xp.inf))
 
 
-def scale_response(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def scale_response(y: Any) -> tuple[Any, Any]:
     """Return mean and standard deviation of y; a constant y has the deviation 1."""
-    mean = jnp.mean(y)
-    deviation = jnp.std(y)
-    noise = 8 * jnp.finfo(y.dtype).eps * jnp.abs(mean)
-    return mean, jnp.where(deviation > noise, deviation, 1)
+    xp = y.__array_namespace__()
+    mean = xp.mean(y)
+    deviation = xp.std(y)
+    noise = 8 * xp.finfo(y.dtype).eps * xp.abs(mean)
+    return mean, xp.where(deviation > noise, deviation, 1)
 
 
 class Conditioning(NamedTuple):
@@ -77,7 +84,7 @@ class Fit(NamedTuple):
     """Parameters of a fit, and scalars measured on the way."""
 
     params: Params
-    metrics: dict[str, jax.Array]
+    metrics: Metrics
 
 
 class Model(Protocol):
@@ -94,13 +101,23 @@ class Model(Protocol):
     def dtype(self) -> str:
         """Precision of the data: "float32" or "float64"."""
 
-    def fit(
-        self, hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array
-    ) -> Fit:
-        """Fit to raw features (n, p) and response (n,)."""
-
     def predict(self, params: Params, X: jax.Array) -> jax.Array:
         """Return responses (n,) or logits (n, k) for raw features."""
 
     def penalized_weights(self, params: Params) -> list[jax.Array]:
         """Return the arrays that the penalty acts on."""
+
+    def shapes(self, n_features: int) -> Params:
+        """Return shapes and dtypes of the parameters, to hold stored ones against."""
+
+    def status_text(self, metrics: Metrics) -> np.ndarray:
+        """Return in words how each fit ended, given the metrics of many."""
+
+
+class LaneModel(Model, Protocol):
+    """A model that is fitted by a pure function, which maps over lanes of hyperparameters."""
+
+    def fit(
+        self, hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array
+    ) -> Fit:
+        """Fit to raw features (n, p) and response (n,)."""

@@ -38,7 +38,8 @@ class SweepResult:
     Attributes:
         table: one row per lane in grid order: model, lambda_, seed, train_loss,
             validation_loss, train_score, validation_score (R^2 or accuracy), weight_norm,
-            zero_share, condition_number, kkt_residual, status.
+            zero_share, condition_number, kkt_residual, duality_gap, status; what a model does
+            not measure is NaN.
         entries: the models swept.
         data: features and response.
         lane_params: for every model the parameters of its lanes, with leading axes
@@ -52,7 +53,7 @@ class SweepResult:
         >>> import regjax
         >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
         >>> result.table.shape
-        (18, 12)
+        (18, 13)
         >>> result.best()["ridge"].lambda_ < 1
         True
         >>> result.verdicts("lasso")[-1]
