@@ -14,11 +14,13 @@ from regjax.paths._problem import DataForm, Standard
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
+from regjax.paths._threads import run_each
 
 # Measured: where the exact path of few columns or few rows beats iterations on all lambdas.
 _FEW_COLUMNS = 64
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
+_LARGE_GRAM = 200
 # Inverse Gram matrices of the lanes that walk together: as many as caches hold.
 _WALK_ENTRIES = 2**20
 
@@ -55,9 +57,10 @@ def solve_statistics(
     """
     positive, n_zero = _positive(lambdas)
     walked = _walk_grams(lanes, positive) if _walks(lanes, positive, l1_ratio) else {}
-    found = []
-    for i, lane in enumerate(lanes):
-        target, grid = tol * lane.null / 2, positive[i]
+
+    def solve(i: int) -> LanePath:
+        lane, grid = lanes[i], positive[i]
+        target = tol * lane.null / 2
         if not grid.size:
             solved = Solutions(np.zeros((*grid.shape, lane.cross.shape[1])), np.zeros(grid.shape))
         elif l1_ratio == 0 and not _bounded(lane):
@@ -69,8 +72,10 @@ def solve_statistics(
         solved = _finish(lane, solved, grid, l1_ratio, target)
         if n_zero:
             solved = _append(solved, *_least_squares(lane.gram, lane.cross), n_zero)
-        found.append(restored(lane, solved))
-    return found
+        return restored(lane, solved)
+
+    large = lanes[0].cross.shape[1] >= _LARGE_GRAM and not walked
+    return run_each(solve, range(len(lanes)), worthwhile=large)
 
 
 def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
@@ -84,9 +89,10 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
     walked: dict[int, np.ndarray] = {}
     if columns.X.shape[0] <= _FEW_ROWS and l1_ratio == 1 and not any(map(_bounded, lanes)):
         walked = _walk_data(form, positive)
-    found = []
-    for i, lane in enumerate(lanes):
-        target, grid, response = tol * lane.null / 2, positive[i], form.response[i].T
+
+    def solve(i: int) -> LanePath:
+        lane, grid, response = lanes[i], positive[i], form.response[i].T
+        target = tol * lane.null / 2
         b = np.zeros((*grid.shape, lane.cross.shape[1]))
         gap = np.full(grid.shape, np.inf)
         if grid.size and l1_ratio == 0 and not _bounded(lane):
@@ -104,8 +110,9 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             kernel = columns.kernel(i, np.ones(lane.cross.shape[1]))
             dual, free_gap = _least_squares(kernel, response)
             solved = _append(solved, columns.correlations(i, dual), free_gap, n_zero)
-        found.append(restored(lane, solved))
-    return found
+        return restored(lane, solved)
+
+    return run_each(solve, range(len(lanes)), worthwhile=len(walked) < len(lanes))
 
 
 def gram_ridge(lane: Standard, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
