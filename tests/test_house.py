@@ -52,6 +52,7 @@ NEED_NO_EXAMPLE = {
     "MaskRow",
     "Masked",
     "Metrics",
+    "ParquetStream",
     "Path",
     "Penalty",
     "Solution",
