@@ -32,7 +32,16 @@ _ROOMS = {
     "losses": [],
     "masks": [],
     "objectives": ["activation_l1", "activation_l2", "penalized_loss"],
-    "paths": ["elastic_net_cv", "elastic_net_path", "lasso_cv", "lasso_path", "ridge_path"],
+    "paths": [
+        "elastic_net_cv",
+        "elastic_net_path",
+        "lasso_cv",
+        "lasso_path",
+        "multi_task_cv",
+        "multi_task_path",
+        "ridge_cv",
+        "ridge_path",
+    ],
     "penalties": [
         "L0",
         "L1",

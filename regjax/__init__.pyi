@@ -22,6 +22,9 @@ from regjax.paths import elastic_net_cv as elastic_net_cv
 from regjax.paths import elastic_net_path as elastic_net_path
 from regjax.paths import lasso_cv as lasso_cv
 from regjax.paths import lasso_path as lasso_path
+from regjax.paths import multi_task_cv as multi_task_cv
+from regjax.paths import multi_task_path as multi_task_path
+from regjax.paths import ridge_cv as ridge_cv
 from regjax.paths import ridge_path as ridge_path
 from regjax.penalties import L0 as L0
 from regjax.penalties import L1 as L1
