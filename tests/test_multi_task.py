@@ -19,6 +19,10 @@ from regjax.paths import (
     ridge_path,
     sufficient_statistics,
 )
+from regjax.paths._grouped_path import solve_grouped
+from regjax.paths._lanes import as_data
+from regjax.paths._settings import as_shape
+from regjax.paths._solve import LanePath
 
 # --- the problem, written down from its definition ---
 
@@ -277,6 +281,33 @@ def test_without_norms_responses_are_apart(form, monkeypatch):
         assert gap <= 1.1e-10
 
 
+def test_gaps_of_responses_apart_add_up_in_their_units():
+    X, Y = make(40, 9, 3)
+    Y = Y * [1.0, 10.0, 100.0]
+    shape = as_shape(9, True, False, None, None, None)
+    elsewhere = ridge_path(X, Y, lambdas=[0.4, 0.2])
+    one = {"l1_ratio": 0.0}
+    gaps = [
+        [Problem(X, Y[:, [k]], one).gap(b[None], a, lambda_) for b, a, lambda_ in solutions]
+        for k, solutions in enumerate(
+            zip(coef, intercept, [0.3, 0.1], strict=True)
+            for coef, intercept in zip(elsewhere.coef, elsewhere.intercept, strict=True)
+        )
+    ]
+
+    class Inexact:
+        standard = as_data(X, Y, None)[0].lanes(shape).standard
+
+        def solve(self, lambdas, l1_ratio, tol):
+            return [LanePath(elsewhere.coef, elsewhere.intercept, np.array(gaps))]
+
+    (found,) = solve_grouped(Inexact(), np.array([0.3, 0.1]), 0.0, 1e-6)
+    for k, lambda_ in enumerate([0.3, 0.1]):
+        joint = Problem(X, Y, one).gap(found.coef[:, k], found.intercept[:, k], lambda_)
+        assert joint > 1e-6
+        np.testing.assert_allclose(found.gap[:, k], joint, rtol=1e-6)
+
+
 # --- data that break things ---
 
 
@@ -384,7 +415,7 @@ def test_any_shape_is_solved(n, p, m, seed, l1_ratio, copies, zeros, gram):
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 def test_one_small_lambda_of_a_wide_matrix_is_reached(l1_ratio):
-    X, Y = make(40, 1500, 3)
+    X, Y = make(40, 600, 3)
     first = multi_task_path(X, Y, l1_ratio=l1_ratio, n_lambdas=1).lambdas[0]
     path = multi_task_path(X, Y, l1_ratio=l1_ratio, lambdas=[0.02 * first, 5 * first])
     assert not path.status.any()
