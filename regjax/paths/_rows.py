@@ -9,16 +9,22 @@ the correction between two of them is found in float32, at twice the speed: a fe
 proximal-gradient steps show the support, and conjugate gradients masked to it solve for the
 values. Every iteration is one matrix product for all rows. Reference for the parts: Beck and
 Teboulle (2009), section 4; the outer step is iterative refinement.
+
+What is written for any array library takes its namespace as `xp`; the loops here are NumPy's,
+those of traced code are in `_traced_rows.py`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _MAX_OUTER = 60
 _MAX_INNER = 80
+_MAX_EFFORT = 32
+SLOW = 0.25
+NEGLIGIBLE = 1e-12
 
 
 class Rows(NamedTuple):
@@ -32,13 +38,13 @@ class Rows(NamedTuple):
         lower, upper: (p,) bounds about 0, infinite for none.
     """
 
-    gram: np.ndarray
-    cross: np.ndarray
-    scale: np.ndarray
-    l1: np.ndarray
-    l2: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    gram: Any
+    cross: Any
+    scale: Any
+    l1: Any
+    l2: Any
+    lower: Any
+    upper: Any
 
     def take(self, rows: np.ndarray) -> Rows:
         """Return the problem of some rows."""
@@ -47,45 +53,62 @@ class Rows(NamedTuple):
         )
 
 
-def duality_gaps(problem: Rows, b: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the duality gap of every row of `b`, given the correlations `z = cross - b gram`."""
-    fit = np.einsum("rp,rp->r", b, problem.cross)
+def duality_gaps(problem: Rows, b: Any, z: Any, xp: Any = np, bounded: bool | None = None) -> Any:
+    """Return the duality gap of every row of `b`, given the correlations `z = cross - b gram`.
+
+    Args:
+        bounded: whether any bound may be finite; looked up unless given.
+    """
+    if bounded is None:
+        bounded = bool(np.isfinite(problem.lower).any() or np.isfinite(problem.upper).any())
+    fit = row_dots(b, problem.cross, xp)
     ry = problem.scale - fit
     # The residual's square needs no product of its own: b' gram b = b' (cross - z).
-    rr = np.maximum(ry - np.einsum("rp,rp->r", b, z), 0.0)
-    primal = rr / 2 + np.einsum("rp,rp->r", problem.l1, np.abs(b))
-    primal += np.einsum("rp,rp,rp->r", problem.l2, b, b) / 2
-    shrink = _largest_scaling(problem, z)
+    rr = xp.maximum(ry - row_dots(b, z, xp), 0.0)
+    primal = rr / 2 + row_dots(problem.l1, xp.abs(b), xp)
+    primal += xp.einsum("rp,rp,rp->r", problem.l2, b, b) / 2
+    shrink = _largest_scaling(problem, z, xp)
     # Without a quadratic term the best multiple of the residual is known; with one it is 1.
     plain = ~(problem.l2 > 0).any(axis=1)
-    best = np.where(plain, ry / np.where(rr > 0, rr, 1.0), 1.0)
-    s = np.clip(best, -shrink, shrink)
-    dual = s * ry - s * s * rr / 2 - _conjugates(problem, s[:, None] * z)
-    return np.maximum(primal - dual, 0.0)
+    best = xp.where(plain, ry / xp.where(rr > 0, rr, 1.0), 1.0)
+    s = xp.clip(best, -shrink, shrink)
+    dual = s * ry - s * s * rr / 2 - _conjugates(problem, s[:, None] * z, xp)
+    if bounded:
+        # Bounds have a conjugate too, and then 1 may be better; any multiple is a bound.
+        s = xp.minimum(shrink, 1.0)
+        at_one = s * ry - s * s * rr / 2 - _conjugates(problem, s[:, None] * z, xp)
+        dual = xp.maximum(dual, at_one)
+    return xp.maximum(primal - dual, 0.0)
 
 
-def _largest_scaling(problem: Rows, z: np.ndarray) -> np.ndarray:
+def row_dots(a: Any, b: Any, xp: Any = np) -> Any:
+    """Return the inner product of every row of `a` with the same row of `b`."""
+    return xp.einsum("rp,rp->r", a, b)
+
+
+def _largest_scaling(problem: Rows, z: Any, xp: Any) -> Any:
     """Return the largest `s` for which the conjugate at `s z` is finite."""
     hard = problem.l2 == 0
-    exceeds = np.where(z > 0, np.isinf(problem.upper), np.isinf(problem.lower)) & hard & (z != 0)
+    exceeds = xp.where(z > 0, xp.isinf(problem.upper), xp.isinf(problem.lower)) & hard & (z != 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(exceeds, problem.l1 / np.abs(z), np.inf)
-    return ratio.min(axis=1, initial=np.inf)
+        ratio = xp.where(exceeds, problem.l1 / xp.abs(z), xp.inf)
+    return ratio.min(axis=1, initial=xp.inf)
 
 
-def _conjugates(problem: Rows, z: np.ndarray) -> np.ndarray:
+def _conjugates(problem: Rows, z: Any, xp: Any) -> Any:
     """Return `sum_j max over lower <= b <= upper of z b - l1 |b| - l2 b^2 / 2` for every row."""
-    excess = np.abs(z) - problem.l1
-    over = excess > 1e-14 * np.abs(z)
-    if not over.any():
+    excess = xp.abs(z) - problem.l1
+    over = excess > max(1e-14, 2 * float(np.finfo(z.dtype).eps)) * xp.abs(z)
+    # A short way out for arrays whose values can be looked at.
+    if xp is np and not over.any():
         return np.zeros(len(z))
-    bound = np.where(z > 0, problem.upper, -problem.lower)
+    bound = xp.where(z > 0, problem.upper, -problem.lower)
     with np.errstate(divide="ignore", invalid="ignore"):
-        free = np.where(problem.l2 > 0, excess / problem.l2, np.inf)
-        at = np.where(over, np.minimum(free, bound), 0.0)
+        free = xp.where(problem.l2 > 0, excess / problem.l2, xp.inf)
+        at = xp.where(over, xp.minimum(free, bound), 0.0)
         # Where the scaling stopped at the boundary, excess is rounding and the bound infinite.
-        at = np.where(np.isinf(at), 0.0, at)
-    return np.sum(at * excess - problem.l2 * at * at / 2, axis=1, where=over)
+        at = xp.where(xp.isinf(at), 0.0, at)
+    return xp.sum(at * excess - problem.l2 * at * at / 2, axis=1, where=over)
 
 
 class RowsSolution(NamedTuple):
@@ -115,10 +138,10 @@ def solve_rows(
         z = current.cross - b @ current.gram
         gap = duality_gaps(current, b, z)
         better = gap < gap_all[open_rows]
-        slow = gap > 0.25 * gap_all[open_rows]
+        slow = gap > SLOW * gap_all[open_rows]
         improved = open_rows[better]
         b_all[improved], gap_all[improved] = b[better], gap[better]
-        effort = np.where(slow, np.minimum(2 * effort, 32), effort)
+        effort = np.where(slow, np.minimum(2 * effort, _MAX_EFFORT), effort)
         keep = gap > target[open_rows]
         if not keep.any():
             break
@@ -129,97 +152,227 @@ def solve_rows(
     return RowsSolution(b_all, gap_all)
 
 
+def descents(effort: Any) -> Any:
+    """Return how many proximal-gradient steps a correction takes, up to a limit."""
+    return 4 * effort + 1
+
+
+def conjugate_steps(effort: Any) -> Any:
+    """Return how many conjugate-gradient steps it takes, up to a limit."""
+    return 6 + 2 * effort
+
+
 def _correct(
     problem: Rows, b: np.ndarray, z: np.ndarray, gram: np.ndarray, lipschitz: float, effort: int
 ) -> np.ndarray:
-    """Return `b` moved towards the minimiser; all products are in float32.
-
-    Moves are counted from `b`, and what pulls on them is formed in float64: near the minimum it is
-    the small difference of a correlation and its bound, which float32 would lose.
-    """
-    f = np.float32
-    sigma = np.where(b != 0, np.sign(b), np.sign(z))
-    pull = (z - problem.l1 * sigma - problem.l2 * b).astype(f)
-    base, side = b.astype(f), sigma.astype(f)
-    l1, l2 = problem.l1.astype(f), problem.l2.astype(f)
-    lower, upper = problem.lower.astype(f), problem.upper.astype(f)
-    bounded = bool(np.isfinite(lower).any() or np.isfinite(upper).any())
-    step = f(1) / (f(lipschitz) + l2)
-    across = 2 * step * l1 * side
-
-    moved = np.zeros_like(base)
-    ahead, product = moved, np.zeros_like(base)
-    momentum = np.ones((len(b), 1), f)
-    for k in range(min(4 * effort + 1, _MAX_INNER)):
+    """Return `b` moved towards the minimiser; all products are in float32."""
+    local = Local.about(problem, b, z, lipschitz)
+    bounded = bool(np.isfinite(local.lower).any() or np.isfinite(local.upper).any())
+    state = Descent.start(local)
+    product = np.zeros_like(local.base)
+    for k in range(min(descents(effort), _MAX_INNER)):
         if k:
-            product = ahead @ gram
-        new = ahead + step * (pull - product - l2 * ahead)
-        # The soft threshold: on the side of `b` the pull holds as it is, on the other it turns.
-        stays = (base + new) * side > 0
-        crosses = (base + new + across) * side < 0
-        new = np.where(stays, new, np.where(crosses, new + across, -base))
-        if bounded:
-            new = np.clip(new, lower - base, upper - base)
-        change = new - moved
-        uphill = np.einsum("rp,rp->r", ahead - new, change)[:, None] > 0
-        following = (1 + np.sqrt(1 + 4 * momentum * momentum)) / 2
-        beta = np.where(uphill, f(0), (momentum - 1) / following)
-        momentum = np.where(uphill, f(1), following)
-        ahead, moved = new + beta * change, new
+            product = state.ahead @ gram
+        state = descend(local, state, product, bounded)
 
-    u = base + moved
-    sign = np.sign(u)
-    free = u != 0
-    if bounded:
-        free &= (moved > lower - base) & (moved < upper - base)
-    turned = np.where(sign == side, f(0), 2 * l1 * side)
-    slope = (pull + turned - moved @ gram - l2 * moved) * free
-    e = _masked_cg(gram, l2, free, slope, min(6 + 2 * effort, _MAX_INNER))
-
-    # Where the step ends if it may not cross zero or a bound.
-    low = np.where(sign > 0, np.maximum(-base, lower - base), lower - base) - moved
-    high = np.where(sign < 0, np.minimum(-base, upper - base), upper - base) - moved
-    nearest = np.where(free, np.clip(e, low, high), 0)
-    out = free & (nearest != e)
+    moved = state.moved
+    face = Face.around(local, moved, moved @ gram, bounded)
+    e = _masked_cg(gram, local.l2, face, min(conjugate_steps(effort), _MAX_INNER))
+    nearest, out = clipped(local, moved, face, e)
     if out.any():
-        rise = np.einsum("rp,rp->r", nearest, (nearest @ gram + l2 * nearest) / 2 - slope)
-        refuse = out.any(axis=1) & (rise > 0)
+        refuse = rises(local, face, nearest, nearest @ gram) & out.any(axis=1)
         if refuse.any():
-            # Up to the first zero or bound, and no further.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                room = np.where(out, nearest / e, np.inf)
-            part = np.min(room, axis=1, keepdims=True)
-            partial = np.where(room <= part, nearest, np.minimum(part, 1) * e)
-            nearest = np.where(refuse[:, None], partial, nearest)
-    total = moved + nearest
-    # Zeros and bounds are exact; other entries keep the digits of the float64 iterate.
-    result = b + total.astype(np.float64)
-    result = np.where((u == 0) | (total == -base) | (result * sign < 0), 0.0, result)
-    if bounded:
-        result = np.where(total <= lower - base, problem.lower, result)
-        result = np.where(total >= upper - base, problem.upper, result)
-    return result
+            nearest = np.where(refuse[:, None], shortened(nearest, e, out), nearest)
+    return landed(problem, b, local, moved, face, nearest, bounded)
 
 
-def _masked_cg(
-    gram: np.ndarray, l2: np.ndarray, free: np.ndarray, rhs: np.ndarray, steps: int
-) -> np.ndarray:
-    """Return an approximate solution of `(gram + l2) e = rhs` on the free entries of every row."""
-    e = np.zeros_like(rhs)
-    r, d = rhs, rhs
-    rho = np.einsum("rp,rp->r", r, r)
-    floor = 1e-12 * rho
+def _masked_cg(gram: np.ndarray, l2: np.ndarray, face: Face, steps: int) -> np.ndarray:
+    """Return an approximate solution of `(gram + l2) e = slope` on the free entries of a row."""
+    state = Conjugate.start(face)
+    floor = NEGLIGIBLE * state.rho
     for _ in range(steps):
-        q = (d @ gram + l2 * d) * free
-        curvature = np.einsum("rp,rp->r", d, q)
-        alpha = np.where(
-            (curvature > 0) & (rho > floor), rho / np.where(curvature > 0, curvature, 1), 0
-        )
-        e = e + alpha[:, None] * d
-        r = r - alpha[:, None] * q
-        new = np.einsum("rp,rp->r", r, r)
-        d = r + (new / np.where(rho > 0, rho, 1))[:, None] * d
-        rho = new
-        if not (rho > floor).any():
+        state = conjugate_step(state, state.d @ gram, l2, face, floor)
+        if not (state.rho > floor).any():
             break
-    return e
+    return state.e
+
+
+class Local(NamedTuple):
+    """The problem about an iterate `b`, in float32: what moves away from it bring.
+
+    What pulls on them is formed in the longer precision: near the minimum it is the small
+    difference of a correlation and its bound, which float32 would lose.
+
+    Attributes:
+        base: (n_rows, p) the iterate.
+        side: the signs that `base` has, or would take first.
+        pull: minus the slope of the objective on that side.
+        l1, l2, lower, upper: as in `Rows`.
+        step: (n_rows, p) steps of the descent.
+        across: what `step` adds to a move that changes sides.
+    """
+
+    base: Any
+    side: Any
+    pull: Any
+    l1: Any
+    l2: Any
+    lower: Any
+    upper: Any
+    step: Any
+    across: Any
+
+    @classmethod
+    def about(cls, problem: Rows, b: Any, z: Any, lipschitz: Any, xp: Any = np) -> Local:
+        """Return the problem about `b`, whose correlations are `z`."""
+        f = np.float32
+        sigma = xp.where(b != 0, xp.sign(b), xp.sign(z))
+        pull = (z - problem.l1 * sigma - problem.l2 * b).astype(f)
+        side = sigma.astype(f)
+        l1, l2 = problem.l1.astype(f), problem.l2.astype(f)
+        step = f(1) / (xp.asarray(lipschitz, f) + l2)
+        lower, upper = problem.lower.astype(f), problem.upper.astype(f)
+        return cls(b.astype(f), side, pull, l1, l2, lower, upper, step, 2 * step * l1 * side)
+
+
+class Descent(NamedTuple):
+    """Accelerated proximal gradient, row by row.
+
+    Attributes:
+        moved: (n_rows, p) the move so far.
+        ahead: where the next gradient is taken.
+        momentum: (n_rows, 1), the sequence t of Beck and Teboulle.
+    """
+
+    moved: Any
+    ahead: Any
+    momentum: Any
+
+    @classmethod
+    def start(cls, local: Local, xp: Any = np) -> Descent:
+        """Return the state before the first step."""
+        none = xp.zeros_like(local.base)
+        return cls(none, none, xp.ones((len(none), 1), local.base.dtype))
+
+
+def descend(local: Local, state: Descent, product: Any, bounded: bool, xp: Any = np) -> Descent:
+    """Return the state after a step, given `product = ahead gram`; rows restart going uphill."""
+    zero, one = np.float32(0), np.float32(1)
+    base, side, ahead, momentum = local.base, local.side, state.ahead, state.momentum
+    new = ahead + local.step * (local.pull - product - local.l2 * ahead)
+    # The soft threshold: on the side of `b` the pull holds as it is, on the other it turns.
+    stays = (base + new) * side > 0
+    crosses = (base + new + local.across) * side < 0
+    new = xp.where(stays, new, xp.where(crosses, new + local.across, -base))
+    if bounded:
+        new = xp.clip(new, local.lower - base, local.upper - base)
+    change = new - state.moved
+    uphill = row_dots(ahead - new, change, xp)[:, None] > 0
+    following = (1 + xp.sqrt(1 + 4 * momentum * momentum)) / 2
+    beta = xp.where(uphill, zero, (momentum - 1) / following)
+    return Descent(new, new + beta * change, xp.where(uphill, one, following))
+
+
+class Face(NamedTuple):
+    """Where a move may go on without changing a sign or leaving a bound.
+
+    Attributes:
+        sign: (n_rows, p) signs after the move.
+        free: the entries that are neither 0 nor at a bound.
+        slope: minus the gradient on them, 0 elsewhere.
+    """
+
+    sign: Any
+    free: Any
+    slope: Any
+
+    @classmethod
+    def around(cls, local: Local, moved: Any, product: Any, bounded: bool, xp: Any = np) -> Face:
+        """Return the face that `moved` lies on, given `product = moved gram`."""
+        u = local.base + moved
+        sign = xp.sign(u)
+        free = u != 0
+        if bounded:
+            free &= (moved > local.lower - local.base) & (moved < local.upper - local.base)
+        turned = xp.where(sign == local.side, np.float32(0), 2 * local.l1 * local.side)
+        return cls(sign, free, (local.pull + turned - product - local.l2 * moved) * free)
+
+
+class Conjugate(NamedTuple):
+    """Conjugate gradients, row by row: solution, residual, direction and squared residual."""
+
+    e: Any
+    r: Any
+    d: Any
+    rho: Any
+
+    @classmethod
+    def start(cls, face: Face, xp: Any = np) -> Conjugate:
+        """Return the state before the first step."""
+        rhs = face.slope
+        return cls(xp.zeros_like(rhs), rhs, rhs, row_dots(rhs, rhs, xp))
+
+
+def conjugate_step(
+    state: Conjugate, product: Any, l2: Any, face: Face, floor: Any, xp: Any = np
+) -> Conjugate:
+    """Return the state after a step, given `product = d gram`; rows below `floor` stand still."""
+    e, r, d, rho = state
+    q = (product + l2 * d) * face.free
+    curvature = row_dots(d, q, xp)
+    alpha = xp.where(
+        (curvature > 0) & (rho > floor), rho / xp.where(curvature > 0, curvature, 1), 0
+    )
+    e = e + alpha[:, None] * d
+    r = r - alpha[:, None] * q
+    new = row_dots(r, r, xp)
+    d = r + (new / xp.where(rho > 0, rho, 1))[:, None] * d
+    return Conjugate(e, r, d, new)
+
+
+def clipped(local: Local, moved: Any, face: Face, e: Any, xp: Any = np) -> tuple[Any, Any]:
+    """Return `e` clipped so as to cross no zero and no bound, and where that changed it."""
+    base, sign = local.base, face.sign
+    below, above = local.lower - base, local.upper - base
+    low = xp.where(sign > 0, xp.maximum(-base, below), below) - moved
+    high = xp.where(sign < 0, xp.minimum(-base, above), above) - moved
+    nearest = xp.where(face.free, xp.clip(e, low, high), 0)
+    return nearest, face.free & (nearest != e)
+
+
+def rises(local: Local, face: Face, e: Any, product: Any, xp: Any = np) -> Any:
+    """Return the rows whose objective is higher after the move `e`, given `product = e gram`."""
+    return row_dots(e, (product + local.l2 * e) / 2 - face.slope, xp) > 0
+
+
+def shortened(nearest: Any, e: Any, out: Any, xp: Any = np) -> Any:
+    """Return `e` up to the first zero or bound, and no further."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = xp.where(out, nearest / e, xp.inf)
+    part = xp.min(room, axis=1, keepdims=True)
+    return xp.where(room <= part, nearest, xp.minimum(part, 1) * e)
+
+
+def landed(
+    problem: Rows,
+    b: Any,
+    local: Local,
+    moved: Any,
+    face: Face,
+    e: Any,
+    bounded: bool,
+    xp: Any = np,
+) -> Any:
+    """Return `b` after both parts of a move, in its own precision.
+
+    Zeros and bounds are exact; other entries keep the digits of `b`.
+    """
+    base, total = local.base, moved + e
+    result = b + total.astype(b.dtype)
+    result = xp.where(
+        (base + moved == 0) | (total == -base) | (result * face.sign < 0), 0.0, result
+    )
+    if bounded:
+        result = xp.where(total <= local.lower - base, problem.lower, result)
+        result = xp.where(total >= local.upper - base, problem.upper, result)
+    return result

@@ -1,0 +1,194 @@
+"""The loops of `_rows.py` in traced code: fixed shapes, and rows that are done stand still."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax.paths._rows import (
+    NEGLIGIBLE,
+    SLOW,
+    Conjugate,
+    Descent,
+    Face,
+    Local,
+    Rows,
+    clipped,
+    conjugate_step,
+    conjugate_steps,
+    descend,
+    descents,
+    duality_gaps,
+    landed,
+    rises,
+    shortened,
+)
+
+# Larger than those of NumPy, which has an active-set method behind it.
+_MAX_OUTER = 100
+_MAX_INNER = 400
+_MAX_EFFORT = 128
+
+
+class Gram(NamedTuple):
+    """Columns by their second moments.
+
+    Attributes:
+        matrix: (p, p).
+    """
+
+    matrix: jax.Array
+
+    def products(self, b: jax.Array) -> jax.Array:
+        """Return `b gram` for rows b (n_rows, p)."""
+        return b @ self.matrix
+
+
+class Data(NamedTuple):
+    """Columns themselves, fewer rows than columns; `A'A` is their Gram matrix.
+
+    Attributes:
+        matrix: (n, p) A.
+        response: (n, m), what they explain.
+    """
+
+    matrix: jax.Array
+    response: jax.Array
+
+    def products(self, b: jax.Array) -> jax.Array:
+        """Return `b A'A` for rows b (n_rows, p)."""
+        return (b @ self.matrix.T) @ self.matrix
+
+
+Design = Gram | Data
+
+
+class _State(NamedTuple):
+    """What goes from one outer step to the next.
+
+    Attributes:
+        b: (n_rows, p) the iterate.
+        best, gap: the iterate of least gap so far, and that gap (n_rows,).
+        effort: (n_rows,) how many iterations a correction takes, in units.
+        n_steps: outer steps taken.
+    """
+
+    b: jax.Array
+    best: jax.Array
+    gap: jax.Array
+    effort: jax.Array
+    n_steps: jax.Array
+
+
+def solve_rows(
+    problem: Rows, start: jax.Array, target: jax.Array, *, bounded: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Return every row's minimiser to within `target` of its objective, or the best found.
+
+    Args:
+        problem: the rows; `gram` is a `Design`.
+        start: (n_rows, p) coefficients to start from.
+        target: (n_rows,) duality gaps to reach, infinite for rows that are not wanted.
+        bounded: whether any bound may be finite.
+
+    Returns:
+        Coefficients (n_rows, p) and gaps (n_rows,); a gap that is not a number is infinite.
+    """
+    design: Design = problem.gram
+    short: Design = jax.tree.map(lambda a: a.astype(jnp.float32), design)
+    lipschitz = largest_eigenvalue(short)
+    if bounded:
+        start = jnp.clip(start, problem.lower, problem.upper)
+
+    def go_on(state: _State) -> jax.Array:
+        return (state.n_steps < _MAX_OUTER) & jnp.any(state.gap > target)
+
+    def step(state: _State) -> _State:
+        z = problem.cross - design.products(state.b)
+        gap = duality_gaps(problem, state.b, z, jnp, bounded)
+        # Rows that were done before stand still.
+        better = (gap < state.gap) & (state.gap > target)
+        slow = gap > SLOW * state.gap
+        effort = jnp.where(slow, jnp.minimum(2 * state.effort, _MAX_EFFORT), state.effort)
+        best = jnp.where(better[:, None], state.b, state.best)
+        gap = jnp.where(better, gap, state.gap)
+        still = gap > target
+        most = jnp.max(jnp.where(still, effort, 0))
+        b = _correct(problem, state.b, z, short, lipschitz, most, bounded)
+        return _State(jnp.where(still[:, None], b, state.b), best, gap, effort, state.n_steps + 1)
+
+    unknown = jnp.full(target.shape, jnp.inf, start.dtype)
+    effort = jnp.ones(target.shape, jnp.int32)
+    last = jax.lax.while_loop(go_on, step, _State(start, start, unknown, effort, jnp.int32(0)))
+    return last.best, last.gap
+
+
+def _correct(
+    problem: Rows,
+    b: jax.Array,
+    z: jax.Array,
+    short: Design,
+    lipschitz: jax.Array,
+    effort: jax.Array,
+    bounded: bool,
+) -> jax.Array:
+    """Return `b` moved towards the minimiser; all products are in float32, none at effort 0."""
+    local = Local.about(problem, b, z, lipschitz, jnp)
+
+    def descend_on(_: jax.Array, state: Descent) -> Descent:
+        return descend(local, state, short.products(state.ahead), bounded, jnp)
+
+    n_descents = jnp.where(effort > 0, jnp.minimum(descents(effort), _MAX_INNER), 0)
+    moved = jax.lax.fori_loop(0, n_descents, descend_on, Descent.start(local, jnp)).moved
+
+    face = Face.around(local, moved, short.products(moved), bounded, jnp)
+    n_steps = jnp.where(effort > 0, jnp.minimum(conjugate_steps(effort), _MAX_INNER), 0)
+    e = _masked_cg(short, local.l2, face, n_steps)
+    nearest, out = clipped(local, moved, face, e, jnp)
+    refuse = rises(local, face, nearest, short.products(nearest), jnp) & out.any(axis=1)
+    nearest = jnp.where(refuse[:, None], shortened(nearest, e, out, jnp), nearest)
+    b = landed(problem, b, local, moved, face, nearest, bounded, jnp)
+    # A compiler may round one sum differently in two places.
+    return jnp.clip(b, problem.lower, problem.upper) if bounded else b
+
+
+def _masked_cg(short: Design, l2: jax.Array, face: Face, steps: jax.Array) -> jax.Array:
+    """Return an approximate solution of `(gram + l2) e = slope` on the free entries of a row."""
+    start = Conjugate.start(face, jnp)
+    floor = NEGLIGIBLE * start.rho
+
+    def go_on(carry: tuple[Conjugate, jax.Array]) -> jax.Array:
+        state, k = carry
+        return (k < steps) & jnp.any(state.rho > floor)
+
+    def step(carry: tuple[Conjugate, jax.Array]) -> tuple[Conjugate, jax.Array]:
+        state, k = carry
+        product = short.products(state.d)
+        return conjugate_step(state, product, l2, face, floor, jnp), k + 1
+
+    return jax.lax.while_loop(go_on, step, (start, jnp.int32(0)))[0].e
+
+
+def largest_eigenvalue(design: Design, steps: int = 20) -> jax.Array:
+    """Return an estimate from above of the largest eigenvalue, by power iteration."""
+    # A random start: any pattern may be orthogonal to the eigenvector of some Gram matrix.
+    start = np.random.default_rng(0).normal(size=design.matrix.shape[-1])
+    v = jnp.asarray(start / np.linalg.norm(start), design.matrix.dtype)
+
+    def step(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        v, value = carry
+        u = design.products(v[None])[0]
+        norm = jnp.linalg.norm(u)
+        return u / jnp.where(norm > 0, norm, 1), jnp.maximum(value, norm)
+
+    _, value = jax.lax.fori_loop(0, steps, step, (v, jnp.ones((), v.dtype)))
+    if isinstance(design, Gram):
+        # No eigenvalue exceeds the largest row sum,
+        bound = jnp.abs(design.matrix).sum(axis=0).max()
+    else:
+        # nor the sum of them all.
+        bound = jnp.sum(jnp.square(design.matrix))
+    return jnp.minimum(1.1 * value, jnp.maximum(1.001 * bound, 1e-6))
