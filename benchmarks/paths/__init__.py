@@ -1,0 +1,1 @@
+"""Paths and cross-validation beside other libraries: `python -m benchmarks.paths`."""
