@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
 from rich.console import Console
@@ -22,7 +24,10 @@ _TWO = "scikit-learn, n_jobs=2"
 def measure(name: str, rules: Rules, console: Console) -> dict[str, Any]:
     """Return the races of one problem or batch, the memory that it takes and where time goes."""
     console.rule(name)
-    found = _batch(name, rules, console) if name in JOBS else _problem(name, rules, console)
+    with tempfile.TemporaryDirectory() as scratch:
+        # Whoever is stopped leaves files behind, which end with this folder.
+        os.environ["TMPDIR"] = scratch
+        found = _batch(name, rules, console) if name in JOBS else _problem(name, rules, console)
     return {"machine": describe(), "absent": absent(), **found}
 
 
