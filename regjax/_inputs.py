@@ -36,6 +36,19 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     return array
 
 
+def belongs_to_jax(*values: Any) -> bool:
+    """Return whether a value is traced, or an array on an accelerator."""
+    # Only a program that has loaded jax can hold its arrays.
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return False
+    return any(
+        isinstance(leaf, jax.core.Tracer)
+        or (isinstance(leaf, jax.Array) and {d.platform for d in leaf.devices()} != {"cpu"})
+        for leaf in jax.tree.leaves(values)
+    )
+
+
 def feature_names(X: Any) -> tuple[str, ...] | None:
     """Return the column names of a data frame, or None for anything without.
 
@@ -89,8 +102,8 @@ def _as_float(values: Any, name: str) -> np.ndarray:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(values, jax.core.Tracer):
         raise TypeError(
-            f"{name} is traced: this function runs eagerly. Inside jit, vmap or grad use "
-            "regjax.solvers."
+            f"{name} is traced: this function runs eagerly. Inside jit and vmap use "
+            "regjax.elastic_net_path or regjax.solvers."
         )
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":

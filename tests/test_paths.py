@@ -112,6 +112,7 @@ SETTINGS = {
     "no intercept": {"fit_intercept": False},
     "standardised": {"standardize": True, "l1_ratio": 0.8},
     "non-negative": {"lower": 0.0},
+    "boxed lasso": {"lower": -0.2, "upper": 0.3},
     "boxed": {"lower": -0.2, "upper": 0.3, "l1_ratio": 0.9},
     "weighted": {"sample_weight": "random"},
     "penalty weights": {"penalty_weights": "random"},

@@ -343,3 +343,45 @@ def test_sharded_statistics_say_what_does_not_fit(n, axis, weight, text):
     mesh = jax.make_mesh((1,), ("rows",))
     with pytest.raises(ValueError, match=text):
         sharded_statistics(np.ones((n, 2)), np.ones(n), weight, mesh=mesh, axis=axis)
+
+
+# --- the public function, from within ---
+
+
+def test_the_public_function_maps_over_data(x64):
+    data = [make(*SIZES["tall"], seed=seed) for seed in range(2)]
+    X, y = (np.stack(part) for part in zip(*data, strict=True))
+    paths = jax.jit(jax.vmap(lambda X, y: elastic_net_path(X, y, n_lambdas=N_LAMBDAS)))(X, y)
+    assert isinstance(paths.coef, jax.Array)
+    for i in range(2):
+        check(of(paths, i), X[i], y[i], {}, 1e-6)
+
+
+def test_the_public_function_takes_traced_weightings_and_statistics(x64):
+    n, p = SIZES["tall"]
+    X, y = make(n, p)
+    weights = np.random.default_rng(3).uniform(0.2, 3, size=(2, n))
+    lanes = jax.jit(
+        lambda w: elastic_net_path(X, y, sample_weight=w, n_lambdas=N_LAMBDAS, tol=1e-9)
+    )(weights)
+    host = elastic_net_path(X, y, sample_weight=weights, n_lambdas=N_LAMBDAS, tol=1e-9)
+    np.testing.assert_allclose(lanes.lambdas, host.lambdas, rtol=1e-9)
+    np.testing.assert_allclose(lanes.coef, host.coef, atol=1e-3)
+    of_statistics = jax.jit(lambda s: elastic_net_path(s, n_lambdas=N_LAMBDAS, tol=1e-9))
+    path = of_statistics(sufficient_statistics(X, y, weights[0]))
+    assert path.coef.shape == (N_LAMBDAS, p)
+    np.testing.assert_allclose(path.lambdas, host.lambdas[0], rtol=1e-9)
+    np.testing.assert_allclose(path.coef, host.coef[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda s, X, y: elastic_net_path(s, y), "leave these out"),
+        (lambda s, X, y: elastic_net_path(X), "y is missing"),
+    ],
+)
+def test_what_is_given_twice_or_not_at_all_is_refused_in_traced_code_too(call, text):
+    X, y = make(*SIZES["tall"])
+    with pytest.raises(ValueError, match=text):
+        jax.jit(call)(sufficient_statistics(X, y), X, y)

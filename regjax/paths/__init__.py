@@ -1,5 +1,9 @@
 """Whole paths of ridge, lasso and elastic net, every solution with its duality gap."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from regjax.paths.cv import CrossValidation, elastic_net_cv, lasso_cv
 from regjax.paths.folds import k_folds, time_ordered_folds
 from regjax.paths.leave_one_out import ridge_cv
@@ -23,6 +27,9 @@ from regjax.paths.statistics import (
     sufficient_statistics,
 )
 
+if TYPE_CHECKING:
+    from regjax.paths.sharded import sharded_statistics
+
 __all__ = [
     "ConvergenceWarning",
     "CrossValidation",
@@ -40,7 +47,17 @@ __all__ = [
     "multi_task_path",
     "ridge_cv",
     "ridge_path",
+    "sharded_statistics",
     "statistics_of_batches",
     "sufficient_statistics",
     "time_ordered_folds",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The one function that needs jax to be imported.
+    if name == "sharded_statistics":
+        from regjax.paths.sharded import sharded_statistics
+
+        return sharded_statistics
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -120,15 +120,24 @@ def traced_path(
         path = _of_data(X, responses, weight, settings, strengths, program)
     else:
         path = _of_statistics(_statistics(X, responses, weight), settings, strengths, program)
-    if y.ndim == 2:
-        return path
-    return path._replace(
-        lambdas=path.lambdas[0],
-        coef=path.coef[0],
-        intercept=path.intercept[0],
-        duality_gap=path.duality_gap[0],
-        status=path.status[0],
-    )
+    return path if y.ndim == 2 else _first(path)
+
+
+def traced_paths(X: Any, y: Any, sample_weight: Any, **settings: Any) -> Path:
+    """Return what `elastic_net_path` returns: of statistics too, and of several weightings."""
+    if isinstance(X, SufficientStatistics):
+        if y is not None or sample_weight is not None:
+            raise ValueError("Statistics hold the response and the weights: leave these out.")
+        if settings["lambda_min_ratio"] is None:
+            settings["lambda_min_ratio"] = jnp.where(X.weight > X.x_mean.shape[0], 1e-3, 1e-2)
+        path = traced_path_of_statistics(X, **settings)
+        return _first(path) if X.yy.shape == (1,) else path
+    if y is None:
+        raise ValueError("y is missing: only SufficientStatistics hold the response.")
+    if np.ndim(sample_weight) < 2:
+        return traced_path(X, y, sample_weight=sample_weight, **settings)
+    solve = functools.partial(traced_path, X, y, **settings)
+    return jax.vmap(lambda weight: solve(sample_weight=weight))(jnp.asarray(sample_weight))
 
 
 def traced_path_of_statistics(
@@ -164,6 +173,17 @@ def traced_path_of_statistics(
         settings, dtype, l1_ratio, lambdas, n_lambdas, lambda_min_ratio, tol
     )
     return _of_statistics(statistics, settings, strengths, program)
+
+
+def _first(path: Path) -> Path:
+    """Return the path of the first response."""
+    return path._replace(
+        lambdas=path.lambdas[0],
+        coef=path.coef[0],
+        intercept=path.intercept[0],
+        duality_gap=path.duality_gap[0],
+        status=path.status[0],
+    )
 
 
 def _settings(
