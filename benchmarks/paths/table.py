@@ -115,7 +115,7 @@ def _best(name: str, entry: dict[str, Any]) -> list[list[str]]:
     rows = []
     for kind in ("path", "cv", "batch"):
         race = entry["races"].get(kind)
-        if race is None or "seconds" not in race[OURS]:
+        if "seconds" not in (race or {}).get(OURS, {}):
             continue
         ours = race[OURS]["seconds"]
         gap = race[OURS].get("gap")
