@@ -16,7 +16,7 @@ from benchmarks.paths.memory import MemoryProbe
 from benchmarks.paths.peers import OURS, SKLEARN, absent, present
 from benchmarks.paths.problems import FOLDS, PROBLEMS, TOL
 from benchmarks.paths.race import Rules, race
-from benchmarks.paths.remote import Remote
+from benchmarks.paths.remote import Remote, StoppedError
 
 _TWO = "scikit-learn, n_jobs=2"
 
@@ -68,24 +68,22 @@ def _problem(name: str, rules: Rules, console: Console) -> dict[str, Any]:
     finally:
         for remote in contestants.values():
             remote.close()
-    return {"races": races, **_ours(name, ["path", "cv"] if spec.has_cv else ["path"], rules)}
+    kinds = ["path", "cv"] if spec.has_cv else ["path"]
+    return {"races": races, "anatomy": {kind: _anatomy(name, kind, rules) for kind in kinds}}
 
 
-def _ours(name: str, kinds: list[str], rules: Rules) -> dict[str, Any]:
-    memory: dict[str, Any] = {}
-    parts: dict[str, Any] = {}
-    for kind in kinds:
-        for make, method, kept in ((MemoryProbe, "measure", memory), (Anatomy, "parts", parts)):
-            remote = Remote(make, name)
-            try:
-                answer = remote.call(method, kind, limit=4 * rules.limit)
-            finally:
-                remote.close()
-            if kept is memory:
-                memory |= answer
-            else:
-                parts[kind] = answer
-    return {"memory": memory, "parts": parts}
+def _anatomy(name: str, kind: str, rules: Rules) -> dict[str, Any]:
+    """Return the memory of our own run, and where its time goes, each in a fresh process."""
+    found: dict[str, Any] = {}
+    for make in (MemoryProbe, Anatomy):
+        remote = Remote(make, name)
+        try:
+            found |= remote.call("parts", kind, limit=5 * rules.limit)
+        except StoppedError as stop:
+            found["note"] = str(stop)
+        finally:
+            remote.close()
+    return found
 
 
 def _batch(name: str, rules: Rules, console: Console) -> dict[str, Any]:

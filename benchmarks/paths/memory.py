@@ -15,7 +15,7 @@ class MemoryProbe:
     def __init__(self, name: str) -> None:
         self._problem = Problem(PROBLEMS[name])
 
-    def measure(self, what: str) -> dict[str, Any]:
+    def parts(self, what: str) -> dict[str, Any]:
         """Return MiB of X, of a matrix (p, p), and of the peak above what was held before."""
         problem, p = self._problem, self._problem.shape[1]
         lambdas, folds = problem.lambdas(1.0), problem.folds
@@ -31,7 +31,7 @@ class MemoryProbe:
         return {
             "X": problem.megabytes(),
             "gram": 8 * p * p / 2**20,
-            what: _status("VmHWM") - before,
+            "extra": _status("VmHWM") - before,
         }
 
 

@@ -156,16 +156,13 @@ def _elastic_net(name: str, entry: dict[str, Any]) -> list[str]:
 
 def _anatomy(name: str, entry: dict[str, Any]) -> list[list[str]]:
     rows = []
-    for kind, parts in entry.get("parts", {}).items():
-        memory = entry["memory"]
-        rows.append(
-            [
-                _text(name),
-                _KINDS[kind],
-                *[f"{memory[field]:.1f}" for field in ("X", "gram", kind)],
-                *[_number(parts[field]) for field in ("whole", "watched", "data", "certificates")],
-            ]
-        )
+    for kind, parts in entry.get("anatomy", {}).items():
+        sizes = [f"{parts[key]:.1f}" if key in parts else "-" for key in ("X", "gram", "extra")]
+        times = [
+            _number(parts[key]) if key in parts else "-"
+            for key in ("whole", "watched", "data", "certificates")
+        ]
+        rows.append([_text(name), _KINDS[kind], *sizes, *times])
     return rows
 
 
