@@ -341,7 +341,7 @@ def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size, monkeyp
     def forbidden(*args, **kwargs):
         raise AssertionError("the homotopy left something to do")
 
-    for engine in ("gram_path", "screened_path", "solve_active"):
+    for engine in ("gram_paths", "screened_path", "solve_active"):
         monkeypatch.setattr(f"regjax.paths._solve.{engine}", forbidden)
     for seed in range(20):
         X, y = make(*SIZES[size], seed=seed)

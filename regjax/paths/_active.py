@@ -89,3 +89,22 @@ def _step(
     moved = b.copy()
     moved[free] = nearest
     return moved, bool(step @ (local @ step) / 2 < slope @ step)
+
+
+def extrapolated(
+    path: np.ndarray, lambdas: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
+    """Return where the line of the last two solutions leads, up to where a coefficient ends.
+
+    Args:
+        path: (k, p) solutions at the first k lambdas; zeros come before them.
+        lambdas: (k + 1,) descending.
+    """
+    if len(path) == 0:
+        return np.zeros(len(lower))
+    last = path[-1]
+    ahead = last
+    if len(path) > 1 and lambdas[-3] > lambdas[-2]:
+        share = (lambdas[-2] - lambdas[-1]) / (lambdas[-3] - lambdas[-2])
+        ahead = last + share * (last - path[-2])
+    return np.clip(np.where(ahead * last > 0, ahead, 0.0), lower, upper)

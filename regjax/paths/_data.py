@@ -51,6 +51,30 @@ class Columns:
         self._project(lane, moved)
         return moved
 
+    def products(self, lane: int, columns: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return what `many` of `columns` and of `others` have as products, none made dense."""
+        A, B = self.X[:, columns], self.X[:, others]
+        weight, mean = self.weight[lane], self.mean[lane]
+        mixed = (A.T @ B.multiply(weight[:, None]).tocsc()).toarray()
+        # Sums of weighted columns are their means, unless there is no intercept.
+        of_a, of_b = weight @ A, weight @ B
+        mixed -= np.outer(of_a, mean[others]) + np.outer(mean[columns], of_b)
+        mixed += np.outer(mean[columns], mean[others])
+        deviation = self.deviation[lane]
+        mixed /= np.outer(deviation[columns], deviation[others])
+        if self.basis.shape[2]:
+            inside = [
+                self._in_basis(lane, part, which) for part, which in ((A, columns), (B, others))
+            ]
+            mixed -= inside[0].T @ inside[1]
+        return mixed
+
+    def _in_basis(self, lane: int, part: Matrix, columns: np.ndarray) -> np.ndarray:
+        """Return products (f, n_columns) of the basis with columns."""
+        weighted = self.basis[lane].T * self.weight[lane]
+        moved = weighted @ part - np.outer(weighted.sum(axis=1), self.mean[lane, columns])
+        return moved / self.deviation[lane, columns]
+
     def correlations(self, lane: int, residuals: np.ndarray) -> np.ndarray:
         """Return (r, p) products of all columns with residuals (r, n) times the root weights."""
         weighted = residuals * np.sqrt(self.weight[lane])

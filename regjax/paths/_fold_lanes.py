@@ -11,6 +11,7 @@ from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weigh
 from regjax.paths._lanes import DataLanes, GramLanes, Lanes
 from regjax.paths._problem import Shape
 from regjax.paths._solve import LanePath, wants_gram
+from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths.folds import Split, as_splits
 from regjax.paths.statistics import SufficientStatistics, check_statistics, statistics_of
 
@@ -138,9 +139,10 @@ def _of_rows(
     def statistics(rows: np.ndarray) -> SufficientStatistics:
         return statistics_of(X[rows], y[rows], None if weight is None else weight[rows])
 
-    tests = [statistics(test) for _, test in splits]
-    covered = np.concatenate([test for _, test in splits])
-    once = len(covered) == len(y) and len(np.unique(covered)) == len(y)
+    large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
+    tests = run_each(lambda i: statistics(splits[i][1]), range(len(splits)), worthwhile=large)
+    covered = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
+    once = (covered == 1).all()
     total = _sum(tests) if once else statistics_of(X, y, weight)
     training = [
         total - held_out

@@ -1,50 +1,138 @@
-"""All lambdas of a path from one Gram matrix, coarse to fine."""
+"""All lambdas of many lanes and responses from their Gram matrices, coarse to fine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
+from regjax.paths._grams import Grams
 from regjax.paths._problem import Standard
 from regjax.paths._rows import Rows, RowsSolution, solve_rows
+from regjax.paths._threads import cores, run_each
 
 _COARSE = 9
-_MAX_ENTRIES = 2**21
+# Entries of the arrays of a block of lanes and responses: as many as caches hold.
+_BLOCK_ENTRIES = 2**18
+# From so many coefficients on, threads are worth their start.
+_MANY_ENTRIES = 2**13
 
 
-def gram_path(
-    lane: Standard, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
-) -> RowsSolution:
-    """Return coefficients (m, n_lambdas, q) and gaps (m, n_lambdas) at descending `lambdas`.
+class _Block(NamedTuple):
+    """Neighbouring lanes, and neighbouring responses of each."""
+
+    lanes: np.ndarray
+    targets: slice
+
+
+def gram_paths(
+    lanes: Sequence[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> list[RowsSolution]:
+    """Return by lane coefficients (m, n_lambdas, q) and gaps (m, n_lambdas).
 
     Every ninth lambda is solved from zero, the others from the line between their neighbours: the
     path is piecewise linear, or nearly.
 
     Args:
-        lane: the problem, with m responses.
-        lambdas: (m, n_lambdas).
+        lanes: problems of as many columns and responses each.
+        lambdas: (n_lanes, m, n_lambdas), descending.
         l1_ratio: the mix.
-        target: (m,) duality gaps to reach.
+        target: (n_lanes, m) duality gaps to reach.
     """
-    m, n_lambdas = lambdas.shape
-    q = lane.cross.shape[1]
-    if q == 0 or n_lambdas == 0:
-        return RowsSolution(np.zeros((m, n_lambdas, q)), np.zeros((m, n_lambdas)))
-    short = lane.gram.astype(np.float32)
-    lipschitz = largest_eigenvalue(short)
-    b, gap = np.empty((m, n_lambdas, q)), np.empty((m, n_lambdas))
-    at_once = max(1, _MAX_ENTRIES // (q * n_lambdas))
-    for first in range(0, m, at_once):
-        part = slice(first, first + at_once)
-        block, goal = lambdas[part], target[part]
-        coarse = np.unique(np.r_[0 : n_lambdas - 1 : _COARSE, n_lambdas - 1])
-        rows = path_rows(lane, part, block[:, coarse], l1_ratio)
-        rough = solve_rows(
-            rows, np.zeros(rows.l1.shape), np.repeat(100 * goal, len(coarse)), short, lipschitz
+    n_lanes, m, n_lambdas = lambdas.shape
+    q = lanes[0].cross.shape[1]
+    b, gap = np.zeros((n_lanes, m, n_lambdas, q)), np.zeros((n_lanes, m, n_lambdas))
+    if q and n_lambdas:
+        blocks = list(_blocks(lanes, m, q * n_lambdas))
+
+        def solve(i: int) -> None:
+            some, targets = blocks[i]
+            found = _solve_block(
+                [lanes[k] for k in some],
+                targets,
+                lambdas[some, targets],
+                l1_ratio,
+                target[some, targets],
+            )
+            b[some, targets], gap[some, targets] = found
+
+        if len(blocks) > 1:
+            run_each(solve, range(len(blocks)), worthwhile=b.size >= _MANY_ENTRIES)
+        else:
+            solve(0)
+    return [RowsSolution(*pair) for pair in zip(b, gap, strict=True)]
+
+
+def _blocks(lanes: Sequence[Standard], m: int, entries: int) -> Iterator[_Block]:
+    """Yield blocks of about as many entries as caches hold; bounded lanes stand alone."""
+    at_once = max(1, _BLOCK_ENTRIES // entries)
+    targets = min(m, at_once)
+    width = 1 if any(lane.bounded for lane in lanes) else max(1, at_once // targets)
+    every = np.arange(len(lanes))
+    for first in range(0, len(lanes), width):
+        for start in range(0, m, targets):
+            yield _Block(every[first : first + width], slice(start, start + targets))
+
+
+def _solve_block(
+    lanes: list[Standard],
+    targets: slice,
+    lambdas: np.ndarray,
+    l1_ratio: float,
+    goal: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients and gaps of some lanes at lambdas (n_lanes, m, n_lambdas)."""
+    n_lambdas, q = lambdas.shape[2], lanes[0].cross.shape[1]
+    shorts = [lane.gram.astype(np.float32) for lane in lanes]
+    largest = np.array([largest_eigenvalue(short) for short in shorts])
+    coarse = np.unique(np.r_[0 : n_lambdas - 1 : _COARSE, n_lambdas - 1])
+
+    def solve(grid: np.ndarray, start: np.ndarray, goal: np.ndarray) -> RowsSolution:
+        parts = [
+            path_rows(lane, targets, of_lane, l1_ratio)
+            for lane, of_lane in zip(lanes, grid, strict=True)
+        ]
+        lane = np.repeat(np.arange(len(lanes)), grid[0].size)
+        rows = Rows(
+            gram=Grams([part.gram for part in parts], lane),
+            cross=np.concatenate([part.cross for part in parts]),
+            scale=np.concatenate([part.scale for part in parts]),
+            l1=np.concatenate([part.l1 for part in parts]),
+            l2=np.concatenate([part.l2 for part in parts]),
+            lower=parts[0].lower,
+            upper=parts[0].upper,
         )
-        start = _between(rough.b.reshape(len(block), len(coarse), q), block, coarse)
-        rows = path_rows(lane, part, block, l1_ratio)
-        found = solve_rows(rows, start.reshape(-1, q), np.repeat(goal, n_lambdas), short, lipschitz)
-        b[part], gap[part] = found.b.reshape(start.shape), found.gap.reshape(block.shape)
+        return _on_threads(
+            rows, start, np.repeat(goal, grid.shape[2]), Grams(shorts, lane), largest[lane]
+        )
+
+    rough_grid = lambdas[:, :, coarse]
+    rough = solve(rough_grid, np.zeros((rough_grid.size, q)), 100 * goal).b
+    rough = rough.reshape(-1, len(coarse), q)
+    start = _between(rough, lambdas.reshape(-1, n_lambdas), coarse)
+    found = solve(lambdas, start.reshape(-1, q), goal)
+    return found.b.reshape(*lambdas.shape, q), found.gap.reshape(lambdas.shape)
+
+
+def _on_threads(
+    rows: Rows, start: np.ndarray, goal: np.ndarray, short: Grams, lipschitz: np.ndarray
+) -> RowsSolution:
+    """Return what `solve_rows` does, each thread with its share of the rows."""
+    n_parts = cores() if start.size >= _MANY_ENTRIES else 1
+    parts = [np.arange(i, len(start), n_parts) for i in range(n_parts)]
+
+    def solve(i: int) -> RowsSolution:
+        part = parts[i]
+        return solve_rows(
+            rows.take(part), start[part], goal[part], short.take(part), lipschitz[part]
+        )
+
+    b, gap = np.empty_like(start), np.empty(len(start))
+    for part, found in zip(
+        parts, run_each(solve, range(n_parts), worthwhile=n_parts > 1), strict=True
+    ):
+        b[part], gap[part] = found
     return RowsSolution(b, gap)
 
 

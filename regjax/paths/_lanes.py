@@ -10,6 +10,7 @@ import numpy as np
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight
 from regjax.paths._problem import Shape, Standard, data_form, standard_form
 from regjax.paths._solve import LanePath, solve_data, solve_statistics, wants_gram
+from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths.statistics import SufficientStatistics, check_statistics, statistics_of
 
 
@@ -67,7 +68,12 @@ class Rows(NamedTuple):
             return DataLanes(self.X, self.y, weights, shape)
         if self.weight is None:
             return GramLanes([statistics_of(self.X, self.y, None)], shape)
-        return GramLanes([statistics_of(self.X, self.y, lane) for lane in weights], shape)
+
+        def statistics(i: int) -> SufficientStatistics:
+            return statistics_of(self.X, self.y, weights[i])
+
+        large = weights.size * p >= MANY_ENTRIES
+        return GramLanes(run_each(statistics, range(len(weights)), worthwhile=large), shape)
 
 
 class Moments(NamedTuple):

@@ -106,6 +106,10 @@ class Standard(NamedTuple):
     upper: np.ndarray
     scaling: Scaling
 
+    @property
+    def bounded(self) -> bool:
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
 
 def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     """Return the problem of these statistics in standard form."""

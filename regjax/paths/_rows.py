@@ -20,7 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regjax.paths._grams import Grams
+
 _MAX_OUTER = 60
+# What few columns do not reach in so many steps is quicker left to the active set.
+_FEW_COLUMNS, _FEW_OUTER = 300, 5
 _MAX_INNER = 80
 _MAX_EFFORT = 32
 SLOW = 0.25
@@ -31,7 +35,7 @@ class Rows(NamedTuple):
     """What the rows share and where they differ.
 
     Attributes:
-        gram: (p, p), of unit diagonal where a column is not constant.
+        gram: (p, p), of unit diagonal where a column is not constant; or `Grams`.
         cross: (n_rows, p).
         scale: (n_rows,) y'y.
         l1, l2: (n_rows, p), absolute and squared strengths of every coefficient.
@@ -49,7 +53,11 @@ class Rows(NamedTuple):
     def take(self, rows: np.ndarray) -> Rows:
         """Return the problem of some rows."""
         return self._replace(
-            cross=self.cross[rows], scale=self.scale[rows], l1=self.l1[rows], l2=self.l2[rows]
+            gram=self.gram.take(rows) if isinstance(self.gram, Grams) else self.gram,
+            cross=self.cross[rows],
+            scale=self.scale[rows],
+            l1=self.l1[rows],
+            l2=self.l2[rows],
         )
 
 
@@ -119,22 +127,23 @@ class RowsSolution(NamedTuple):
 
 
 def solve_rows(
-    problem: Rows, start: np.ndarray, target: np.ndarray, short: np.ndarray, lipschitz: float
+    problem: Rows, start: np.ndarray, target: np.ndarray, short: Grams, lipschitz: np.ndarray
 ) -> RowsSolution:
     """Return every row's minimiser to within `target` of its objective, or the best found.
 
     Args:
-        problem: the rows.
+        problem: the rows, with `Grams`.
         start: (n_rows, p) coefficients to start from.
         target: (n_rows,) duality gaps to reach.
-        short: the Gram matrix in float32.
-        lipschitz: a bound of its largest eigenvalue.
+        short: its Gram matrices in float32.
+        lipschitz: (n_rows,) bounds of their largest eigenvalues.
     """
     b_all, gap_all = start.copy(), np.full(len(start), np.inf)
     open_rows = np.arange(len(start))
-    current, b = problem, start.copy()
+    current, local, b = problem, short, start.copy()
     effort = np.ones(len(start), dtype=int)
-    for _ in range(_MAX_OUTER):
+    few = start.shape[1] <= _FEW_COLUMNS
+    for _ in range(_FEW_OUTER if few else _MAX_OUTER):
         z = current.cross - b @ current.gram
         gap = duality_gaps(current, b, z)
         better = gap < gap_all[open_rows]
@@ -147,8 +156,8 @@ def solve_rows(
             break
         if not keep.all():
             open_rows, b, z, effort = open_rows[keep], b[keep], z[keep], effort[keep]
-            current = problem.take(open_rows)
-        b = _correct(current, b, z, short, lipschitz, int(effort.max()))
+            current, local = problem.take(open_rows), short.take(open_rows)
+        b = _correct(current, b, z, local, lipschitz[open_rows], int(effort.max()))
     return RowsSolution(b_all, gap_all)
 
 
@@ -163,10 +172,10 @@ def conjugate_steps(effort: Any) -> Any:
 
 
 def _correct(
-    problem: Rows, b: np.ndarray, z: np.ndarray, gram: np.ndarray, lipschitz: float, effort: int
+    problem: Rows, b: np.ndarray, z: np.ndarray, gram: Grams, lipschitz: np.ndarray, effort: int
 ) -> np.ndarray:
     """Return `b` moved towards the minimiser; all products are in float32."""
-    local = Local.about(problem, b, z, lipschitz)
+    local = Local.about(problem, b, z, lipschitz[:, None])
     bounded = bool(np.isfinite(local.lower).any() or np.isfinite(local.upper).any())
     state = Descent.start(local)
     product = np.zeros_like(local.base)
@@ -186,7 +195,7 @@ def _correct(
     return landed(problem, b, local, moved, face, nearest, bounded)
 
 
-def _masked_cg(gram: np.ndarray, l2: np.ndarray, face: Face, steps: int) -> np.ndarray:
+def _masked_cg(gram: Grams, l2: np.ndarray, face: Face, steps: int) -> np.ndarray:
     """Return an approximate solution of `(gram + l2) e = slope` on the free entries of a row."""
     state = Conjugate.start(face)
     floor = NEGLIGIBLE * state.rho

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regjax.paths._active import solve_active
+from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._data import Columns
 from regjax.paths._problem import Standard
 from regjax.paths._rows import Rows, RowsSolution, duality_gaps
@@ -24,31 +24,45 @@ _MAX_ROUNDS = 12
 
 
 class _WorkingSet:
-    """Some columns of a lane with their Gram matrix, which grows and shrinks by blocks."""
+    """Some columns of a lane with their Gram matrix, which grows and shrinks by blocks.
+
+    Dense columns are kept centred and scaled; sparse ones stay where they are.
+    """
 
     def __init__(self, columns: Columns, lane: int) -> None:
         self._columns, self._lane = columns, lane
-        n = columns.X.shape[0]
+        self._dense = isinstance(columns.X, np.ndarray)
         self.index = np.zeros(0, dtype=int)
-        self.A = np.zeros((n, 0))
+        self._A = np.zeros((columns.X.shape[0], 0))
         self.gram = np.zeros((0, 0))
 
     def keep(self, wanted: np.ndarray) -> None:
         """Drop the columns that are not `wanted`, a boolean per column of the problem."""
         stay = wanted[self.index]
         if not stay.all():
-            self.index, self.A = self.index[stay], self.A[:, stay]
-            self.gram = self.gram[np.ix_(stay, stay)]
+            self.index, self.gram = self.index[stay], self.gram[np.ix_(stay, stay)]
+            if self._dense:
+                self._A = self._A[:, stay]
 
     def add(self, new: np.ndarray) -> None:
         """Append columns that are not here yet."""
         if not len(new):
             return
-        A = self._columns.many(self._lane, new)
-        cross = self.A.T @ A
-        self.gram = np.block([[self.gram, cross], [cross.T, A.T @ A]])
-        self.A = np.hstack([self.A, A])
+        if self._dense:
+            A = self._columns.many(self._lane, new)
+            cross, own = self._A.T @ A, A.T @ A
+            self._A = np.hstack([self._A, A])
+        else:
+            cross = self._columns.products(self._lane, self.index, new)
+            own = self._columns.products(self._lane, new, new)
+        self.gram = np.block([[self.gram, cross], [cross.T, own]])
         self.index = np.concatenate([self.index, new])
+
+    def fitted(self, b: np.ndarray) -> np.ndarray:
+        """Return (r, n) what coefficients (r, p) that are 0 elsewhere give."""
+        if self._dense:
+            return b[:, self.index] @ self._A.T
+        return self._columns.fitted(self._lane, b)
 
 
 def screened_path(
@@ -75,7 +89,7 @@ def screened_path(
     bound = max(l1_ratio, 1e-3) * problem.l1
     z, slope = cross, np.zeros(p)
     here = max(lambdas[0], float(np.max(np.abs(cross) / bound)))
-    last, drift = np.zeros(p), np.zeros(p)
+    last = np.zeros(p)
 
     def rows(chunk: np.ndarray, index: np.ndarray | slice, gram: np.ndarray) -> Rows:
         n = len(chunk)
@@ -100,12 +114,13 @@ def screened_path(
         b = np.zeros((len(chunk), len(working.index)))
         for attempt in range(_MAX_ROUNDS):
             local = rows(chunk, working.index, working.gram)
-            before, moving = last[working.index], drift[working.index]
-            at = here
-            for k, lambda_ in enumerate(chunk):
-                # Along the line of the last two lambdas, up to where a coefficient ends.
-                ahead = before + (at - lambda_) * moving
-                ahead = np.clip(np.where(ahead * before > 0, ahead, 0.0), local.lower, local.upper)
+            before = paths[max(first - 2, 0) : first, working.index]
+            for k in range(len(chunk)):
+                start = b[k]
+                if not attempt:
+                    seen = lambdas[first - len(before) : first + k + 1]
+                    known = np.concatenate([before, b[:k]])
+                    start = extrapolated(known, seen, local.lower, local.upper)
                 b[k] = solve_active(
                     local.gram,
                     local.cross[k],
@@ -113,13 +128,11 @@ def screened_path(
                     local.l2[k],
                     local.lower,
                     local.upper,
-                    b[k] if attempt else ahead,
+                    start,
                 )
-                moving = (b[k] - before) / (at - lambda_) if at > lambda_ else 0.0 * before
-                at, before = lambda_, b[k]
-            found = columns.correlations(lane, response - b @ working.A.T)
             whole = np.zeros((len(chunk), p))
             whole[:, working.index] = b
+            found = columns.correlations(lane, response - working.fitted(whole))
             everything = rows(chunk, slice(None), working.gram)
             gap = duality_gaps(everything, whole, found)
             open_side = np.where(found > 0, problem.upper > 0, problem.lower < 0)
@@ -136,7 +149,5 @@ def screened_path(
         before = found[-2] if len(chunk) > 1 else z
         step = chunk[-2] - end if len(chunk) > 1 else here - end
         slope = (found[-1] - before) / step if step > 0 else np.zeros(p)
-        drift = np.zeros(p)
-        drift[working.index] = moving
         z, here, last = found[-1], end, whole[-1]
     return RowsSolution(paths, gaps)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regjax.paths._active import solve_active
-from regjax.paths._gram import gram_path, path_rows
+from regjax.paths._active import extrapolated, solve_active
+from regjax.paths._gram import gram_paths, path_rows
 from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
 from regjax.paths._problem import DataForm, Standard
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
@@ -23,6 +23,8 @@ _MANY_COLUMNS = 2000
 _LARGE_GRAM = 200
 # Inverse Gram matrices of the lanes that walk together: as many as caches hold.
 _WALK_ENTRIES = 2**20
+# From so many coefficients on, threads are worth their start.
+_MANY_WALKED = 2**17
 
 
 class LanePath(NamedTuple):
@@ -56,26 +58,30 @@ def solve_statistics(
         lambdas: (n_lanes, m, n_lambdas), descending; zeros at the same places in all.
     """
     positive, n_zero = _positive(lambdas)
-    walked = _walk_grams(lanes, positive) if _walks(lanes, positive, l1_ratio) else {}
+    target = tol * np.stack([lane.null for lane in lanes]) / 2
+    done: dict[int, Solutions] = {}
+    if _walks(lanes, positive, l1_ratio):
+        done = {
+            i: Solutions(b, _gram_gaps(lanes[i], b, positive[i], l1_ratio))
+            for i, b in _walk_grams(lanes, positive).items()
+        }
+    ridge = l1_ratio == 0 and positive.size and not any(lane.bounded for lane in lanes)
+    left = [] if ridge else [i for i in range(len(lanes)) if i not in done]
+    for group in _alike(lanes, left):
+        found = gram_paths([lanes[i] for i in group], positive[group], l1_ratio, target[group])
+        done |= {i: Solutions(*pair) for i, pair in zip(group, found, strict=True)}
 
     def solve(i: int) -> LanePath:
         lane, grid = lanes[i], positive[i]
-        target = tol * lane.null / 2
-        if not grid.size:
-            solved = Solutions(np.zeros((*grid.shape, lane.cross.shape[1])), np.zeros(grid.shape))
-        elif l1_ratio == 0 and not _bounded(lane):
-            solved, _ = gram_ridge(lane, grid)
-        elif i in walked:
-            solved = Solutions(walked[i], _gram_gaps(lane, walked[i], grid, l1_ratio))
-        else:
-            solved = Solutions(*gram_path(lane, grid, l1_ratio, target))
-        solved = _finish(lane, solved, grid, l1_ratio, target)
+        solved = gram_ridge(lane, grid)[0] if ridge else done[i]
+        solved = _finish(lane, solved, grid, l1_ratio, target[i])
         if n_zero:
             solved = _append(solved, *_least_squares(lane.gram, lane.cross), n_zero)
         return restored(lane, solved)
 
-    large = lanes[0].cross.shape[1] >= _LARGE_GRAM and not walked
-    return run_each(solve, range(len(lanes)), worthwhile=large)
+    size = lanes[0].cross.shape[1]
+    worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _FEW_COLUMNS and not ridge
+    return run_each(solve, range(len(lanes)), worthwhile=worthwhile)
 
 
 def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
@@ -87,7 +93,11 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
     lanes, columns = form.lanes, form.columns
     positive, n_zero = _positive(lambdas)
     walked: dict[int, np.ndarray] = {}
-    if columns.X.shape[0] <= _FEW_ROWS and l1_ratio == 1 and not any(map(_bounded, lanes)):
+    if (
+        columns.X.shape[0] <= _FEW_ROWS
+        and l1_ratio == 1
+        and not any(lane.bounded for lane in lanes)
+    ):
         walked = _walk_data(form, positive)
 
     def solve(i: int) -> LanePath:
@@ -95,7 +105,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         target = tol * lane.null / 2
         b = np.zeros((*grid.shape, lane.cross.shape[1]))
         gap = np.full(grid.shape, np.inf)
-        if grid.size and l1_ratio == 0 and not _bounded(lane):
+        if grid.size and l1_ratio == 0 and not lane.bounded:
             (b, gap), _ = dual_ridge(form, i, grid)
         elif i in walked:
             b = walked[i]
@@ -112,7 +122,8 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             solved = _append(solved, columns.correlations(i, dual), free_gap, n_zero)
         return restored(lane, solved)
 
-    return run_each(solve, range(len(lanes)), worthwhile=len(walked) < len(lanes))
+    small = l1_ratio > 0 and len(walked) < len(lanes)
+    return run_each(solve, range(len(lanes)), worthwhile=small or len(lanes) > 1)
 
 
 def gram_ridge(lane: Standard, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
@@ -153,6 +164,14 @@ def _positive(lambdas: np.ndarray) -> tuple[np.ndarray, int]:
     return lambdas[:, :, : lambdas.shape[2] - n_zero], n_zero
 
 
+def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
+    """Return lanes in groups of as many columns: one may have lost a column that is constant."""
+    groups: dict[int, list[int]] = {}
+    for i in which:
+        groups.setdefault(lanes[i].cross.shape[1], []).append(i)
+    return list(groups.values())
+
+
 def _least_squares(gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the least-squares solution of least norm (m, q), and what it misses by (m,).
 
@@ -179,7 +198,7 @@ def _append(solved: Solutions, free: np.ndarray, gap: np.ndarray, times: int) ->
 def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
     sizes = {lane.cross.shape[1] for lane in lanes}
     few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
-    return few and l1_ratio == 1 and lambdas.size > 0 and not any(map(_bounded, lanes))
+    return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
 
 
 def _walk_grams(lanes: list[Standard], lambdas: np.ndarray) -> dict[int, np.ndarray]:
@@ -212,11 +231,16 @@ def _walk(
     shape = (n_lanes, m, n_lambdas, lanes[0].cross.shape[1])
     b, done = np.zeros(shape), np.zeros((n_lanes, m), dtype=bool)
     at_once = max(8, _WALK_ENTRIES // capacity**2)
-    for group, targets in _groups(n_lanes, m, at_once):
+    groups = list(_groups(n_lanes, m, at_once))
+
+    def walk(i: int) -> None:
+        group, targets = groups[i]
         grid = lambdas[group, targets].reshape(-1, n_lambdas)
         found, finished = homotopy(design(group, targets), grid, max_kinks=8 * capacity + 50)
         b[group, targets] = found.reshape(b[group, targets].shape)
         done[group, targets] = finished.reshape(len(group), -1)
+
+    run_each(walk, range(len(groups)), worthwhile=b.size >= _MANY_WALKED)
     return {int(i): b[i] for i in np.flatnonzero(done.all(axis=1))}
 
 
@@ -242,10 +266,6 @@ def _vectors(
 
 
 # --- certificates ---
-
-
-def _bounded(lane: Standard) -> bool:
-    return bool(np.isfinite(lane.lower).any() or np.isfinite(lane.upper).any())
 
 
 def _gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray, l1_ratio: float) -> np.ndarray:
@@ -274,15 +294,17 @@ def _lasso_gaps(
 def _finish(
     lane: Standard, solved: Solutions, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
 ) -> Solutions:
-    """Solve rows whose gap is still open by the active set, one after the other."""
+    """Solve rows whose gap is still open by the active set, each from the lambdas before it."""
     b, gap = solved
-    for k, j in np.argwhere(gap > target[:, None]):
-        row = path_rows(lane, slice(k, k + 1), lambdas[k : k + 1, j : j + 1], l1_ratio)
-        start = np.clip(b[k, j], lane.lower, lane.upper)
-        new = solve_active(
-            lane.gram, lane.cross[k], row.l1[0], row.l2[0], lane.lower, lane.upper, start
-        )
-        new_gap = duality_gaps(row, new[None], row.cross - new[None] @ lane.gram)[0]
-        if new_gap < gap[k, j]:
-            b[k, j], gap[k, j] = new, new_gap
+    for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
+        rows = path_rows(lane, slice(k, k + 1), lambdas[k : k + 1], l1_ratio)
+        for j in np.flatnonzero(gap[k] > target[k]):
+            start = extrapolated(b[k, :j], lambdas[k, : j + 1], lane.lower, lane.upper)
+            new = solve_active(
+                lane.gram, lane.cross[k], rows.l1[j], rows.l2[j], lane.lower, lane.upper, start
+            )
+            row = rows.take(np.array([j]))
+            new_gap = duality_gaps(row, new[None], row.cross - new[None] @ lane.gram)[0]
+            if new_gap < gap[k, j]:
+                b[k, j], gap[k, j] = new, new_gap
     return solved

@@ -5,25 +5,38 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# From so many entries of an array on, threads are worth their start.
+MANY_ENTRIES = 2**19
+
+_taken = threading.Lock()
+
 
 def run_each(work: Callable[[int], T], lanes: Iterable[int], *, worthwhile: bool) -> list[T]:
     """Return what `work` gives for every lane, on as many threads as cores if it is worth it.
 
-    Two libraries at work on all cores at once wait for each other most of the time, so there are
-    threads only where `threadpoolctl` is installed to hold them back.
+    Threads that each call a library which takes all cores wait for each other most of the time, as
+    do small products with other programs, so the library is held to one thread; there are threads
+    only where `threadpoolctl` is installed for that, and only for one caller at a time: what a
+    thread calls in turn runs on that thread.
     """
-    lanes, cores = list(lanes), _cores()
-    controller = _controller() if worthwhile and min(len(lanes), cores) > 1 else None
-    if controller is None:
+    lanes = list(lanes)
+    controller = _controller() if worthwhile and cores() > 1 else None
+    if controller is None or not _taken.acquire(blocking=False):
         return [work(lane) for lane in lanes]
-    one_thread = controller.limit(limits=1, user_api="blas")
-    with one_thread, concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        return list(pool.map(work, lanes))
+    try:
+        with controller.limit(limits=1, user_api="blas"):
+            if len(lanes) == 1:
+                return [work(lane) for lane in lanes]
+            with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+                return list(pool.map(work, lanes))
+    finally:
+        _taken.release()
 
 
 @functools.cache
@@ -36,6 +49,7 @@ def _controller() -> Any:
 
 
 @functools.cache
-def _cores() -> int:
+def cores() -> int:
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)
