@@ -222,7 +222,7 @@ def test_responses_are_cross_validated_each_on_its_own(size):
                 getattr(both, name)[k], getattr(one, name), rtol=1e-3, atol=2e-4 * scale
             )
         np.testing.assert_allclose(both.path.coef[k], one.path.coef, atol=2e-4 * scale)
-        np.testing.assert_allclose(both.predict(X)[k], one.predict(X), atol=1e-3)
+        np.testing.assert_allclose(both.predict(X)[:, k], one.predict(X), atol=1e-3)
 
 
 # --- frames, precision, refusals ---

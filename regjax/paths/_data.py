@@ -9,6 +9,8 @@ import numpy as np
 from regjax.paths._input import Matrix, dense
 
 _BLOCK_ENTRIES = 2**22
+# Squared means, in squared deviations, beyond which a column is far from 0.
+_FAR = 1e6
 
 
 class Columns:
@@ -31,6 +33,7 @@ class Columns:
     ) -> None:
         self.X, self.weight, self.mean, self.deviation = X, weight, mean, deviation
         self.basis = basis
+        self._far = np.square(mean) > _FAR * np.square(deviation)
 
     def one(self, lanes: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return one column for each of `lanes`, (n_lanes, n)."""
@@ -52,9 +55,14 @@ class Columns:
         return moved
 
     def products(self, lane: int, columns: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return what `many` of `columns` and of `others` have as products, none made dense."""
+        """Return the products that `many` of `columns` and of `others` have.
+
+        Sparse columns are not made dense, unless differences of large numbers would lose digits.
+        """
+        weight, mean, far = self.weight[lane], self.mean[lane], self._far[lane]
+        if isinstance(self.X, np.ndarray) or far[columns].any() or far[others].any():
+            return self.many(lane, columns).T @ self.many(lane, others)
         A, B = self.X[:, columns], self.X[:, others]
-        weight, mean = self.weight[lane], self.mean[lane]
         mixed = (A.T @ B.multiply(weight[:, None]).tocsc()).toarray()
         # Sums of weighted columns are their means, unless there is no intercept.
         of_a, of_b = weight @ A, weight @ B

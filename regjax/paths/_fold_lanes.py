@@ -17,6 +17,8 @@ from regjax.paths.statistics import SufficientStatistics, check_statistics, stat
 
 # A column's share of variance below which the difference of two statistics has lost its digits.
 _LOST = 1e-8
+# The share of the weights below which the same holds.
+_LIGHT = 1e-6
 
 
 class FoldData(Protocol):
@@ -93,6 +95,8 @@ def fold_data(
 ) -> tuple[FoldData, bool]:
     """Return checked folds of rows or statistics, and whether there is a single response."""
     if y is None:
+        if folds != 5 and not (isinstance(folds, int) and folds == len(X)):
+            raise ValueError("The statistics are the folds: leave folds out.")
         if sample_weight is not None:
             raise ValueError("Statistics hold the weights: leave sample_weight out.")
         return _of_statistics(X)
@@ -124,8 +128,7 @@ def _of_statistics(parts: Any) -> tuple[FoldData, bool]:
         raise ValueError("The statistics of the folds differ in their columns or responses.")
     total = _sum(tests)
     training = [
-        total - part if _keeps_digits(total, part) else _sum(tests[:i] + tests[i + 1 :])
-        for i, part in enumerate(tests)
+        _less(total, part) or _sum(tests[:i] + tests[i + 1 :]) for i, part in enumerate(tests)
     ]
     return StatisticsFolds(total, training, tests, float(total.weight)), len(total.yy) == 1
 
@@ -144,19 +147,22 @@ def _of_rows(
     covered = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
     once = (covered == 1).all()
     total = _sum(tests) if once else statistics_of(X, y, weight)
-    training = [
-        total - held_out
-        if len(train) + len(test) == len(y) and _keeps_digits(total, held_out)
-        else statistics(train)
-        for (train, test), held_out in zip(splits, tests, strict=True)
-    ]
+    training = []
+    for (train, test), held_out in zip(splits, tests, strict=True):
+        rest = _less(total, held_out) if len(train) + len(test) == len(y) else None
+        training.append(rest or statistics(train))
     return StatisticsFolds(total, training, tests, len(y))
 
 
-def _keeps_digits(total: SufficientStatistics, part: SufficientStatistics) -> bool:
-    """Return whether every column varies in the rest: else its variance there is rounding."""
-    rest = np.diag((total - part).xx)
-    return bool((rest >= _LOST * np.diag(total.xx)).all())
+def _less(total: SufficientStatistics, part: SufficientStatistics) -> SufficientStatistics | None:
+    """Return the difference, or None where there is nothing in it but rounding.
+
+    That is so where the rest has next to no weight, or a column does not vary in it.
+    """
+    if not total.weight - part.weight > _LIGHT * total.weight:
+        return None
+    rest = total - part
+    return rest if (np.diag(rest.xx) >= _LOST * np.diag(total.xx)).all() else None
 
 
 def _sum(parts: Sequence[SufficientStatistics]) -> SufficientStatistics:

@@ -10,11 +10,11 @@ import numpy as np
 from regjax._inputs import as_matrix
 
 Matrix = Any
-"""A NumPy matrix, or a `scipy.sparse.csc_array`; both in float64."""
+"""A NumPy matrix in float32 or float64, or a `scipy.sparse.csc_array` in float64."""
 
 
 def as_design(X: Any) -> Matrix:
-    """Return `X` as a finite float64 matrix; what is sparse stays sparse, by columns.
+    """Return `X` as a finite matrix; float32 stays, and what is sparse stays sparse, by columns.
 
     Raises:
         TypeError: if it is traced or not numeric.
@@ -22,7 +22,7 @@ def as_design(X: Any) -> Matrix:
     """
     stored = _as_scipy(X)
     if stored is None:
-        return as_matrix(X).astype(np.float64, copy=False)
+        return as_matrix(X)
     if stored.ndim != 2 or 0 in stored.shape:
         raise ValueError(
             f"X must have shape (n_samples, n_features), neither of them 0; got {stored.shape}."
@@ -31,7 +31,8 @@ def as_design(X: Any) -> Matrix:
         raise TypeError(f"X must hold real numbers, got dtype {stored.dtype}.")
     from scipy.sparse import csc_array
 
-    matrix = csc_array(stored, dtype=np.float64)
+    # Before entries stored twice are added up: small integers would overflow.
+    matrix = csc_array(stored.astype(np.float64))
     # Entries stored twice are added up, in a copy: the caller's matrix stays as it is.
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
@@ -78,23 +79,20 @@ def dense(part: Matrix) -> np.ndarray:
     return part if isinstance(part, np.ndarray) else np.asarray(part.toarray())
 
 
-def shifted(X: Matrix) -> tuple[Matrix, np.ndarray]:
-    """Return `X` less a number per column, and these numbers, so that moments keep their digits.
+def sparse_squares(X: Matrix, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return weighted sums of squares (p,) about `mean` of sparse columns; weights sum to 1.
 
-    The mean of a column with zeros is at most the root of n times its standard deviation. Only a
-    sparse column without any zero can be further away, and moving it costs no sparsity. Dense
-    columns are centred wherever they are used.
+    Entries and zeros apart, so that columns far from 0 keep their digits.
     """
-    shift = np.zeros(X.shape[1])
-    if not isinstance(X, np.ndarray):
-        full = np.flatnonzero(np.diff(X.indptr) == X.shape[0])
-        if len(full):
-            X = X.copy()
-            for j in full:
-                column = X.data[X.indptr[j] : X.indptr[j + 1]]
-                shift[j] = column.mean()
-                column -= shift[j]
-    return X, shift
+    X = X.tocsc()
+    column = np.repeat(np.arange(X.shape[1]), np.diff(X.indptr))
+    of_entry = weight[X.indices]
+    squares = of_entry * np.square(X.data - mean[column])
+    stored = np.bincount(column, of_entry, minlength=X.shape[1])
+    zeros = np.maximum(1 - stored, 0.0)
+    # A column without zeros may seem to have a rounding of them.
+    zeros[zeros <= 1e-14 * X.shape[0]] = 0.0
+    return np.bincount(column, squares, minlength=X.shape[1]) + zeros * np.square(mean)
 
 
 def _as_scipy(X: Any) -> Any:

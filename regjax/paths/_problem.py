@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from regjax.paths._data import Columns
-from regjax.paths._input import Matrix, dense, shifted
+from regjax.paths._input import Matrix, dense, sparse_squares
 from regjax.paths.statistics import SufficientStatistics
 
 _CONSTANT = 1e-14
 _DEPENDENT = 1e-10
+_LOST = 1e-13
 
 
 class Shape(NamedTuple):
@@ -91,6 +92,8 @@ class Standard(NamedTuple):
         cross: (m, q).
         scale: (m,) second moments of the responses.
         null: (m,) those before unpenalised columns were projected out.
+        missed: (m,) what unpenalised columns that are nearly dependent may still explain, or
+            rounding may hide.
         l1, l2: (q,) strengths per unit of `lambda l1_ratio` and `lambda (1 - l1_ratio)`.
         lower, upper: (q,) bounds.
         scaling: the way back.
@@ -100,6 +103,7 @@ class Standard(NamedTuple):
     cross: np.ndarray
     scale: np.ndarray
     null: np.ndarray
+    missed: np.ndarray
     l1: np.ndarray
     l2: np.ndarray
     lower: np.ndarray
@@ -111,11 +115,26 @@ class Standard(NamedTuple):
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
 
+def spectral_inverse(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pseudo-inverse of a Gram matrix, and the directions (q, r) that it leaves out."""
+    values, V = np.linalg.eigh(gram)
+    large = values > 1e-13 * values.max(initial=0.0)
+    return (V[:, large] / values[large]) @ V[:, large].T, V[:, ~large]
+
+
+def rounding_of(b: np.ndarray) -> np.ndarray:
+    """Return (m,) what an objective from a Gram matrix may be off by at coefficients (m, q)."""
+    return 4 * np.finfo(np.float64).eps * np.square(np.abs(b).sum(axis=1))
+
+
 def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     """Return the problem of these statistics in standard form."""
     s = statistics
     xx, xy, yy = s.xx / s.weight, s.xy / s.weight, s.yy / s.weight
     x_mean, y_mean = s.x_mean, s.y_mean
+    # What is left of a constant response is the rounding of its mean.
+    varies = yy > np.square(_CONSTANT * y_mean)
+    xy, yy = xy * varies, yy * varies
     variance = np.diag(xx).copy()
     # What is left of a constant column is the rounding of its mean.
     constant = variance <= np.square(_CONSTANT * x_mean)
@@ -135,9 +154,9 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     cross = xy / deviation[:, None]
     solution = np.zeros((len(free), xy.shape[1]))
     response = np.zeros((len(free), len(kept)))
-    scale = yy
+    scale, missed = yy, np.zeros_like(yy)
     if len(free):
-        inverse = np.linalg.pinv(gram[np.ix_(free, free)], hermitian=True)
+        inverse, lost = spectral_inverse(gram[np.ix_(free, free)])
         solution = inverse @ cross[free]
         response = inverse @ gram[np.ix_(free, kept)]
         scale = np.maximum(yy - np.einsum("fm,fm->m", cross[free], solution), 0.0)
@@ -146,6 +165,10 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         # A column that depends on unpenalised ones has nothing left of its own.
         spent = np.diag(gram_kept) <= _DEPENDENT
         cross_kept[spent] = 0.0
+        # Directions that rounding took for dependent, and that are not.
+        torn = np.abs(lost.T @ cross[free]).max(axis=0, initial=0.0) > _LOST * np.sqrt(yy)
+        torn |= np.abs(lost.T @ gram[np.ix_(free, kept)]).max(initial=0.0) > _LOST
+        missed = np.where(torn, scale / 2, rounding_of(solution.T))
         gram_kept[spent, :] = gram_kept[:, spent] = 0.0
     else:
         everything = len(kept) == len(deviation)
@@ -157,6 +180,7 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         cross=np.ascontiguousarray(cross_kept.T),
         scale=scale,
         null=yy,
+        missed=missed,
         l1=factors,
         l2=factors / relative[kept],
         lower=shape.lower[kept] * deviation[kept],
@@ -183,24 +207,28 @@ class DataForm(NamedTuple):
 
 def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> DataForm:
     """Return the lanes of `X` (n, p) and `y` (n, m) under row weights (n_lanes, n)."""
+    # float32 would be converted again in every product.
+    X = X.astype(np.float64, copy=False) if isinstance(X, np.ndarray) else X
     n_lanes, p = len(weight), X.shape[1]
     weight = weight / weight.sum(axis=1, keepdims=True)
-    X, shift = shifted(X)
     mean = weight @ X
     square = _weighted_squares(X, weight, mean)
-    constant = square <= np.square(_CONSTANT * (mean + shift))
+    constant = square <= np.square(_CONSTANT * mean)
     unit = np.where(constant, 1.0, np.sqrt(square)) if shape.standardize else np.ones_like(mean)
-    y_mean, x_mean = weight @ y, mean + shift
+    y_mean = weight @ y
     if not shape.fit_intercept:
-        square = square + np.square(x_mean)
+        square = square + np.square(mean)
         constant = square == 0
-        mean, y_mean, x_mean = mean - x_mean, np.zeros_like(y_mean), np.zeros_like(x_mean)
+        mean, y_mean = np.zeros_like(mean), np.zeros_like(y_mean)
     deviation = np.sqrt(np.where(constant, 1.0, square))
     usable = ~constant & np.isfinite(shape.weights)
     penalised = usable & (shape.weights > 0)
     free = np.flatnonzero(shape.weights == 0)
     root = np.sqrt(weight)
     moved = (y - y_mean[:, None, :]) * root[:, :, None]
+    if shape.fit_intercept:
+        spread = np.einsum("lnm,lnm->lm", moved, moved)
+        moved *= (spread > np.square(_CONSTANT * y_mean))[:, None, :]
     null = np.einsum("lnm,lnm->lm", moved, moved)
     basis, solutions, responses = _projection(X, root, mean, deviation, usable, free, moved)
     columns = Columns(X, weight, mean, np.where(penalised, deviation, np.inf), basis)
@@ -216,12 +244,13 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
                 cross=columns.correlations(k, moved[k].T),
                 scale=np.einsum("nm,nm->m", moved[k], moved[k]),
                 null=null[k],
+                missed=np.zeros_like(null[k]),
                 l1=factors,
                 l2=factors / relative,
                 lower=shape.lower * deviation[k],
                 upper=shape.upper * deviation[k],
                 scaling=Scaling(
-                    x_mean[k],
+                    mean[k],
                     y_mean[k],
                     deviation[k],
                     np.arange(p),
@@ -239,7 +268,7 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
 def _weighted_squares(X: Matrix, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return weighted mean squares (n_lanes, p) about `mean`, block by block."""
     if not isinstance(X, np.ndarray):
-        return np.maximum(weight @ X.multiply(X).tocsc() - np.square(mean), 0.0)
+        return np.stack([sparse_squares(X, w, mu) for w, mu in zip(weight, mean, strict=True)])
     total = np.zeros(mean.shape)
     rows = max(1, 2**22 // X.shape[1])
     for start in range(0, len(X), rows):

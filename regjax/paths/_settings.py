@@ -19,7 +19,7 @@ def lambda_grid(
 ) -> np.ndarray:
     """Return lambdas (n_lanes, m, n_lambdas), descending, of every lane and response."""
     if given is not None:
-        return np.broadcast_to(given, (len(lanes), len(lanes[0].cross), len(given)))
+        return np.tile(given, (len(lanes), len(lanes[0].cross), 1))
     if n_lambdas < 1:
         raise ValueError(f"n_lambdas must be at least 1, got {n_lambdas}.")
     ratio = lambda_min_ratio
@@ -56,6 +56,13 @@ def check_fraction(l1_ratio: float) -> float:
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"l1_ratio must be between 0 and 1, got {l1_ratio}.")
     return float(l1_ratio)
+
+
+def check_tolerance(tol: float) -> float:
+    """Return `tol`, or raise unless it is a number of at least 0."""
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0, got {tol}.")
+    return float(tol)
 
 
 def as_shape(

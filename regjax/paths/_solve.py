@@ -10,7 +10,7 @@ import numpy as np
 from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._gram import gram_paths, path_rows
 from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
-from regjax.paths._problem import DataForm, Standard
+from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
@@ -76,7 +76,7 @@ def solve_statistics(
         solved = gram_ridge(lane, grid)[0] if ridge else done[i]
         solved = _finish(lane, solved, grid, l1_ratio, target[i])
         if n_zero:
-            solved = _append(solved, *_least_squares(lane.gram, lane.cross), n_zero)
+            solved = _append(solved, *_least_squares(lane), n_zero)
         return restored(lane, solved)
 
     size = lanes[0].cross.shape[1]
@@ -106,7 +106,9 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         b = np.zeros((*grid.shape, lane.cross.shape[1]))
         gap = np.full(grid.shape, np.inf)
         if grid.size and l1_ratio == 0 and not lane.bounded:
-            (b, gap), _ = dual_ridge(form, i, grid)
+            tall = columns.X.shape[1] <= columns.X.shape[0]
+            ridge = gram_ridge(_with_gram(form, i), grid) if tall else dual_ridge(form, i, grid)
+            b, gap = ridge[0]
         elif i in walked:
             b = walked[i]
             gap = np.stack([_lasso_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
@@ -117,9 +119,9 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             )
         solved = Solutions(b, gap)
         if n_zero:
-            kernel = columns.kernel(i, np.ones(lane.cross.shape[1]))
-            dual, free_gap = _least_squares(kernel, response)
-            solved = _append(solved, columns.correlations(i, dual), free_gap, n_zero)
+            tall = columns.X.shape[1] <= columns.X.shape[0]
+            free = _least_squares(_with_gram(form, i)) if tall else _dual_least_squares(form, i)
+            solved = _append(solved, *free, n_zero)
         return restored(lane, solved)
 
     small = l1_ratio > 0 and len(walked) < len(lanes)
@@ -154,8 +156,14 @@ def restored(lane: Standard, solved: Solutions) -> LanePath:
     return LanePath(
         np.stack([coef for coef, _ in pairs]),
         np.stack([intercept for _, intercept in pairs]),
-        solved.gap / null[:, None],
+        (solved.gap + lane.missed[:, None]) / null[:, None],
     )
+
+
+def _with_gram(form: DataForm, lane: int) -> Standard:
+    """Return a lane of a matrix with its Gram matrix: smaller than a kernel if rows are more."""
+    every = np.arange(form.columns.X.shape[1])
+    return form.lanes[lane]._replace(gram=form.columns.products(lane, every, every))
 
 
 def _positive(lambdas: np.ndarray) -> tuple[np.ndarray, int]:
@@ -172,16 +180,37 @@ def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _least_squares(gram: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
     """Return the least-squares solution of least norm (m, q), and what it misses by (m,).
 
-    Without a penalty the gap is known: `z' gram^+ z / 2` at correlations z.
+    Without a penalty the gap is known: `z' gram^+ z / 2` at correlations z, and what the rounding
+    of the Gram matrix makes of large coefficients. Where a direction that rounding took for
+    dependent is not, up to the whole residual may be missed.
     """
-    inverse = np.linalg.pinv(gram, rcond=1e-13, hermitian=True)
-    b = cross @ inverse
-    b = b + (cross - b @ gram) @ inverse
-    z = cross - b @ gram
-    return b, np.abs(np.einsum("mq,qr,mr->m", z, inverse, z)) / 2
+    inverse, lost = spectral_inverse(lane.gram)
+    b = lane.cross @ inverse
+    b = b + (lane.cross - b @ lane.gram) @ inverse
+    z = lane.cross - b @ lane.gram
+    gap = np.abs(np.einsum("mq,qr,mr->m", z, inverse, z)) / 2 + rounding_of(b)
+    torn = np.abs(lane.cross @ lost).max(axis=1, initial=0.0) > 1e-13 * np.sqrt(lane.scale)
+    residual = lane.scale - np.einsum("mq,mq->m", b, lane.cross + z)
+    return b, np.where(torn, np.maximum(residual, 0.0) / 2, gap)
+
+
+def _dual_least_squares(form: DataForm, lane: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same of a matrix with more columns than rows."""
+    columns, response = form.columns, form.response[lane].T
+    kernel = columns.kernel(lane, np.ones(columns.X.shape[1]))
+    inverse, lost = spectral_inverse(kernel)
+    dual = response @ inverse
+    dual = dual + (response - dual @ kernel) @ inverse
+    b = columns.correlations(lane, dual)
+    residual = response - columns.fitted(lane, b)
+    # What of it the columns could still reach: all but the directions in which they are 0.
+    reach = np.abs(columns.correlations(lane, lost.T)).max(axis=1, initial=0.0)
+    out_of_reach = lost[:, reach <= 1e-12 * np.sqrt(np.diag(kernel).sum())]
+    open_part = residual - (residual @ out_of_reach) @ out_of_reach.T
+    return b, np.einsum("mn,mn->m", open_part, open_part) / 2
 
 
 def _append(solved: Solutions, free: np.ndarray, gap: np.ndarray, times: int) -> Solutions:

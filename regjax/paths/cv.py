@@ -16,7 +16,13 @@ import numpy as np
 from regjax._inputs import feature_names
 from regjax.paths._fold_lanes import fold_data
 from regjax.paths._input import as_design
-from regjax.paths._settings import as_shape, check_fraction, check_lambdas, lambda_grid
+from regjax.paths._settings import (
+    as_shape,
+    check_fraction,
+    check_lambdas,
+    check_tolerance,
+    lambda_grid,
+)
 from regjax.paths._solve import LanePath
 from regjax.paths.folds import Split
 from regjax.paths.path import Path, as_path
@@ -55,7 +61,7 @@ class CrossValidation(NamedTuple):
     path: Path
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return predictions (..., n_samples) of the fit at `lambda_`.
+        """Return predictions (n_samples,) or (n_samples, n_targets) of the fit at `lambda_`.
 
         Example:
             >>> import numpy as np
@@ -63,7 +69,10 @@ class CrossValidation(NamedTuple):
             >>> print(lasso_cv(X, X[:, 0]).predict(np.array([[40.0]])).round(1))
             [40.]
         """
-        return (as_design(X) @ self.coef.T + self.intercept).T
+        X = as_design(X)
+        if X.shape[1] != self.coef.shape[-1]:
+            raise ValueError(f"X has {X.shape[1]} columns, the fit {self.coef.shape[-1]}.")
+        return X @ self.coef.T + self.intercept
 
 
 def elastic_net_cv(
@@ -106,6 +115,9 @@ def elastic_net_cv(
     names = feature_names(X)
     data, single = fold_data(X, y, sample_weight, folds)
     ratios = np.array([check_fraction(r) for r in np.atleast_1d(l1_ratio).tolist()])
+    if not len(ratios):
+        raise ValueError("l1_ratio is empty: give one mix or several.")
+    tol = check_tolerance(tol)
     shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, lower, upper)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
     lanes = data.lanes(shape)

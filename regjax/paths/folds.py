@@ -87,15 +87,27 @@ def as_splits(folds: int | Iterable[Split], n_samples: int) -> list[Split]:
     """
     if isinstance(folds, int | np.integer):
         return k_folds(n_samples, int(folds))
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in folds]
+    try:
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in folds]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "folds must be a number of folds, or pairs of training and test indices: "
+            "k_folds(n, 5, groups=labels), or splitter.split(X) of scikit-learn."
+        ) from error
     if len(splits) < 2:
         raise ValueError(f"Cross-validation needs at least two splits, got {len(splits)}.")
     for train, test in splits:
-        for rows, what in ((train, "train"), (test, "test")):
-            if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
-                raise ValueError(f"A split's {what} rows must be a non-empty vector of indices.")
-            if rows.min() < 0 or rows.max() >= n_samples or len(np.unique(rows)) < len(rows):
-                raise ValueError(f"A split's {what} rows repeat or leave 0 to {n_samples - 1}.")
-        if len(np.intersect1d(train, test)):
+        if (_times(train, n_samples, "train") & _times(test, n_samples, "test")).any():
             raise ValueError("A split trains and tests on the same rows.")
     return splits
+
+
+def _times(rows: np.ndarray, n_samples: int, what: str) -> np.ndarray:
+    """Return how many times, 0 or 1, each of the samples is among `rows`, checked."""
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+        raise ValueError(f"A split's {what} rows must be a non-empty vector of indices.")
+    inside = rows.min() >= 0 and rows.max() < n_samples
+    times = np.bincount(rows, minlength=n_samples) if inside else np.full(1, 2)
+    if times.max() > 1:
+        raise ValueError(f"A split's {what} rows repeat or leave 0 to {n_samples - 1}.")
+    return times

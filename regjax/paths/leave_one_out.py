@@ -24,6 +24,8 @@ from regjax.paths.folds import Split
 from regjax.paths.statistics import statistics_of
 
 _BLOCK_ENTRIES = 2**21
+# What is left of a row's error, in shares, where nothing is left.
+_SPENT = 1e-10
 
 
 def ridge_cv(
@@ -43,7 +45,7 @@ def ridge_cv(
     """Return ridge regression cross-validated over lambda.
 
     Args:
-        X, y: as in `elastic_net_cv`.
+        X, y: as in `elastic_net_cv`; statistics only with folds.
         folds: "leave-one-out" holds out every row in turn, and "gcv" is generalised
             cross-validation; both hold `lambda sum_i w_i` and, with `standardize`, the scales of
             the columns at those of all rows. Else folds as in `elastic_net_cv`.
@@ -81,6 +83,8 @@ def ridge_cv(
         raise ValueError(
             f"folds must be 'leave-one-out', 'gcv', a number or splits, got {folds!r}."
         )
+    if y is None:
+        raise ValueError("y is missing. Statistics hold no rows to leave out: use folds.")
     names = feature_names(X)
     design = as_design(X)
     responses, single = as_responses(y, design.shape[0])
@@ -104,6 +108,12 @@ def ridge_cv(
     solve = _by_gram if p <= n else _by_kernel
     fit = solve(design, responses, weight, shape, grid_of)
     share = weight / weight.sum()
+    spent = np.flatnonzero((fit.left <= _SPENT).any(axis=(0, 2)))
+    if len(spent):
+        raise ValueError(
+            f"Row(s) {spent[:10].tolist()} are fitted by the intercept or unpenalised columns "
+            "alone and cannot be left out: penalise these columns, or use folds."
+        )
     if folds == "gcv":
         freedom = fit.left.sum(axis=1)
         mean = np.einsum("n,mnk->mk", share, np.square(fit.residual)) * np.square(n / freedom)

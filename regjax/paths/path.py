@@ -24,7 +24,13 @@ import numpy as np
 from regjax._inputs import belongs_to_jax, feature_names
 from regjax.paths._input import as_design
 from regjax.paths._lanes import as_data
-from regjax.paths._settings import as_shape, check_fraction, check_lambdas, lambda_grid
+from regjax.paths._settings import (
+    as_shape,
+    check_fraction,
+    check_lambdas,
+    check_tolerance,
+    lambda_grid,
+)
 
 CONVERGED = 0
 NOT_CONVERGED = 1
@@ -75,7 +81,7 @@ class Path(NamedTuple):
             [0.5]
         """
         if self.lambdas.ndim != 1:
-            raise ValueError("These are several paths: take one of them first.")
+            raise ValueError("These are several paths: take one of them by select(...) first.")
         largest, least = self.lambdas[0], self.lambdas[-1]
         if not least <= lambda_ <= largest:
             raise ValueError(
@@ -88,6 +94,25 @@ class Path(NamedTuple):
         share = (self.lambdas[left] - lambda_) / width if width > 0 else 1.0
         coef = (1 - share) * self.coef[left] + share * self.coef[right]
         return coef, (1 - share) * self.intercept[left] + share * self.intercept[right]
+
+    def select(self, *index: int) -> Path:
+        """Return one path of several: by weighting, if there are several, then by response.
+
+        Example:
+            >>> import numpy as np
+            >>> X = np.array([[1.0], [-1.0]])
+            >>> lasso_path(X, np.hstack([2 * X, 3 * X]), lambdas=[1.0]).select(1).at(1.0)[0]
+            array([2.])
+        """
+        return Path(
+            self.lambdas[index],
+            self.coef[index],
+            self.intercept[index],
+            self.duality_gap[index],
+            self.status[index],
+            self.l1_ratio if np.ndim(self.l1_ratio) == 0 else self.l1_ratio[index],
+            self.feature_names,
+        )
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions (..., n_lambdas, n_samples) for rows `X` (n_samples, n_features).
@@ -132,7 +157,8 @@ def elastic_net_path(
             values spaced evenly in the logarithm from the least one at which every penalised
             coefficient is 0 down to `lambda_min_ratio` times that. With `l1_ratio` below 0.001
             that value is infinite or nearly, and the grid of 0.001 is taken.
-        lambda_min_ratio: 0.001 with more rows than columns, else 0.01, unless given.
+        lambda_min_ratio: 0.001 with more rows than columns, else 0.01, unless given. Of
+            statistics the sum of the weights counts as the rows.
         fit_intercept: whether an unpenalised intercept is fitted.
         standardize: whether the penalty applies to coefficients of columns divided by their
             standard deviations (divisor n, weighted). Coefficients come back in the units of
@@ -182,7 +208,7 @@ def elastic_net_path(
         )
     names = feature_names(X)
     data, single = as_data(X, y, sample_weight)
-    l1_ratio = check_fraction(l1_ratio)
+    l1_ratio, tol = check_fraction(l1_ratio), check_tolerance(tol)
     shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, lower, upper)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
     lanes = data.lanes(shape)

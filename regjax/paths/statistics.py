@@ -9,12 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense, shifted
+from regjax.paths._input import (
+    Matrix,
+    as_design,
+    as_responses,
+    as_sample_weight,
+    dense,
+    sparse_squares,
+)
 from regjax.paths._threads import run_each
 
 _BLOCK_BYTES = 16 * 2**20
 # Measured: the share of non-zeros above which products of dense blocks are faster.
 _DENSE = 0.05
+# Squared means, in variances, beyond which a column is far from 0.
+_FAR = 1e6
 
 
 class SufficientStatistics(NamedTuple):
@@ -56,10 +65,21 @@ class SufficientStatistics(NamedTuple):
         """Return the statistics of the rows that are in `self` and not in `other`."""
         return self._combined(other, -1)
 
+    def __radd__(self, other: Any) -> SufficientStatistics:
+        """Let `sum` start from 0."""
+        return self if isinstance(other, int) and other == 0 else self._combined(other, 1)
+
     def _combined(self, other: SufficientStatistics, sign: int) -> SufficientStatistics:
         if not isinstance(other, SufficientStatistics):
             raise TypeError(f"Expected SufficientStatistics, got {type(other).__name__}.")
+        if self.xy.shape != other.xy.shape:
+            raise ValueError(
+                f"Statistics of {self.xy.shape[0]} columns and {self.xy.shape[1]} responses do not "
+                f"go with those of {other.xy.shape[0]} and {other.xy.shape[1]}."
+            )
         weight = self.weight + sign * other.weight
+        if isinstance(weight, float | int | np.number) and weight <= 0:
+            raise ValueError("No row is left, or more are taken away than there are.")
         share = sign * other.weight / weight
         x_step, y_step = other.x_mean - self.x_mean, other.y_mean - self.y_mean
         spread = self.weight * share
@@ -76,7 +96,7 @@ class SufficientStatistics(NamedTuple):
 def sufficient_statistics(X: Any, y: Any, sample_weight: Any = None) -> SufficientStatistics:
     """Return the statistics of rows `X` (n_samples, n_features) and `y` (n_samples[, n_targets]).
 
-    Computed in float64 block by block, so that no second copy of `X` is made.
+    Computed in float64, a block of rows at a time: float32 data are not copied as a whole.
 
     Args:
         X: dense or sparse.
@@ -102,7 +122,7 @@ def statistics_of_batches(batches: Iterable[tuple[Any, ...]]) -> SufficientStati
 
     Args:
         batches: pairs `(X, y)` or triples `(X, y, sample_weight)`, as `sufficient_statistics`
-            takes them; batches without rows are passed over.
+            takes them; batches without rows, or without weight, are passed over.
 
     Raises:
         ValueError: if there is no row, or two batches differ in their columns.
@@ -115,7 +135,7 @@ def statistics_of_batches(batches: Iterable[tuple[Any, ...]]) -> SufficientStati
     """
     total = None
     for i, batch in enumerate(batches):
-        if np.shape(batch[0])[0] == 0:
+        if np.shape(batch[0])[0] == 0 or (len(batch) > 2 and not np.any(batch[2])):
             continue
         part = sufficient_statistics(*batch)
         if total is not None and part.xy.shape != total.xy.shape:
@@ -157,10 +177,14 @@ def fold_statistics(
     rng = np.random.default_rng(seed)
     parts: list[SufficientStatistics | None] = [None] * k
     for X, *rest in batches:
-        fold = rng.integers(k, size=np.shape(X)[0])
+        X, rest = as_design(X), [np.asarray(values) for values in rest]
+        stored = X if isinstance(X, np.ndarray) else X.tocsr()
+        fold = rng.integers(k, size=X.shape[0])
         for i in np.unique(fold):
             rows = np.flatnonzero(fold == i)
-            part = statistics_of_batches([(X[rows], *(values[rows] for values in rest))])
+            if len(rest) > 1 and not rest[1][rows].any():
+                continue
+            part = sufficient_statistics(stored[rows], *(values[rows] for values in rest))
             before = parts[i]
             parts[i] = part if before is None else before + part
     found = [part for part in parts if part is not None]
@@ -219,15 +243,20 @@ def _block(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Sufficien
 
 def _sparse(X: Matrix, y: np.ndarray, weight: np.ndarray) -> SufficientStatistics:
     size = float(weight.sum())
-    X, shift = shifted(X)
     x_mean, y_mean = weight @ X / size, weight @ y / size
     moved = y - y_mean
     weighted = X.multiply(weight[:, None]).tocsr()
+    xx = (X.T @ weighted).toarray() - size * np.outer(x_mean, x_mean)
+    squares = size * sparse_squares(X, weight / size, x_mean)
+    xx[np.diag_indices_from(xx)] = squares
+    # Differences of large numbers keep no digits: the few columns far from 0 are made dense.
+    far = np.flatnonzero(size * np.square(x_mean) > _FAR * squares)
+    if len(far):
+        apart = (dense(X[:, far]) - x_mean[far]) * weight[:, None]
+        xx[far] = (apart.T @ X) - np.outer(apart.sum(axis=0), x_mean)
+        xx[:, far] = xx[far].T
+        xx[np.ix_(far, far)] = apart.T @ (dense(X[:, far]) - x_mean[far])
+    xy = X.T @ (weight[:, None] * moved)
     return SufficientStatistics(
-        size,
-        x_mean + shift,
-        y_mean,
-        (X.T @ weighted).toarray() - size * np.outer(x_mean, x_mean),
-        X.T @ (weight[:, None] * moved),
-        np.einsum("n,nm,nm->m", weight, moved, moved),
+        size, x_mean, y_mean, xx, xy, np.einsum("n,nm,nm->m", weight, moved, moved)
     )
