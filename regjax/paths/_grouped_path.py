@@ -92,7 +92,7 @@ def solve_grouped(lanes: Lanes, lambdas: np.ndarray, l1_ratio: float, tol: float
         pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(b)]
         coef = np.stack([part for part, _ in pairs])
         intercept = np.stack([part for _, part in pairs])
-        gap = gap / unit
+        gap = (gap + float(lane.missed.sum())) / unit
         if tail is not None:
             own = np.where(lane.null > 0, lane.null / 2, 1.0)
             coef = np.concatenate([coef, tail.coef], axis=1)

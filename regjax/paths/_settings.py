@@ -58,6 +58,14 @@ def check_fraction(l1_ratio: float) -> float:
     return float(l1_ratio)
 
 
+def check_fractions(l1_ratio: Any) -> np.ndarray:
+    """Return one mix or several as a vector, or raise."""
+    ratios = np.array([check_fraction(ratio) for ratio in np.atleast_1d(l1_ratio).tolist()])
+    if not len(ratios):
+        raise ValueError("l1_ratio is empty: give one mix or several.")
+    return ratios
+
+
 def check_tolerance(tol: float) -> float:
     """Return `tol`, or raise unless it is a number of at least 0."""
     if not tol >= 0:

@@ -18,7 +18,7 @@ from regjax.paths._fold_lanes import fold_data
 from regjax.paths._input import as_design
 from regjax.paths._settings import (
     as_shape,
-    check_fraction,
+    check_fractions,
     check_lambdas,
     check_tolerance,
     lambda_grid,
@@ -114,10 +114,7 @@ def elastic_net_cv(
     """
     names = feature_names(X)
     data, single = fold_data(X, y, sample_weight, folds)
-    ratios = np.array([check_fraction(r) for r in np.atleast_1d(l1_ratio).tolist()])
-    if not len(ratios):
-        raise ValueError("l1_ratio is empty: give one mix or several.")
-    tol = check_tolerance(tol)
+    ratios, tol = check_fractions(l1_ratio), check_tolerance(tol)
     shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, lower, upper)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
     lanes = data.lanes(shape)
@@ -149,6 +146,20 @@ def lasso_cv(X: Any, y: Any = None, **settings: Any) -> CrossValidation:
     return elastic_net_cv(X, y, l1_ratio=1.0, **settings)
 
 
+def choices(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return by response, from errors (m, n_ratios, n_lambdas), which ratio and lambdas are chosen.
+
+    The ratio and the lambda of the least error, and the largest lambda of that ratio whose error
+    is within one standard error of it; the same lambda where the standard error is unknown.
+    """
+    target = np.arange(len(mean))
+    ratio, best = np.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
+    mean, spread = mean[target, ratio], spread[target, ratio]
+    limit = mean[target, best] + np.nan_to_num(spread[target, best])
+    # The largest lambda comes first.
+    return ratio, best, np.argmax(mean <= limit[:, None], axis=1)
+
+
 def as_cross_validation(
     l1_ratios: np.ndarray,
     lambdas: np.ndarray,
@@ -170,11 +181,7 @@ def as_cross_validation(
         single: whether the axis of the responses is dropped.
     """
     target = np.arange(len(mean))
-    ratio, best = np.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
-    chosen_mean, chosen_spread = mean[target, ratio], spread[target, ratio]
-    limit = chosen_mean[target, best] + np.nan_to_num(chosen_spread[target, best])
-    # The largest lambda comes first.
-    sparse = np.argmax(chosen_mean <= limit[:, None], axis=1)
+    ratio, best, sparse = choices(mean, spread)
     coef, intercept, gap = (np.stack(part)[ratio, target] for part in zip(*fits, strict=True))
     grid, ratios = lambdas[target, ratio], l1_ratios[ratio]
 

@@ -26,8 +26,16 @@ from regjax.paths._grouped_path import solve_grouped
 from regjax.paths._input import as_design
 from regjax.paths._lanes import as_data
 from regjax.paths._problem import Standard
-from regjax.paths._settings import as_shape, check_fraction, check_lambdas, lambda_grid
+from regjax.paths._settings import (
+    as_shape,
+    check_fraction,
+    check_fractions,
+    check_lambdas,
+    check_tolerance,
+    lambda_grid,
+)
 from regjax.paths._solve import LanePath
+from regjax.paths.cv import choices
 from regjax.paths.folds import Split
 from regjax.paths.path import Path, as_status
 
@@ -187,7 +195,7 @@ def multi_task_path(
         raise ValueError("Y must have shape (n_samples, n_targets); use lasso_path for one.")
     if np.ndim(sample_weight) == 2:
         raise ValueError("A joint path has one weighting: give sample_weight (n_samples,).")
-    l1_ratio = check_fraction(l1_ratio)
+    l1_ratio, tol = check_fraction(l1_ratio), check_tolerance(tol)
     shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, None, None)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
     lanes = data.lanes(shape)
@@ -233,7 +241,7 @@ def multi_task_cv(
     data, single = fold_data(X, Y, sample_weight, folds)
     if single and np.ndim(Y) == 1:
         raise ValueError("Y must have shape (n_samples, n_targets); use lasso_cv for one.")
-    ratios = np.array([check_fraction(r) for r in np.atleast_1d(l1_ratio).tolist()])
+    ratios, tol = check_fractions(l1_ratio), check_tolerance(tol)
     shape = as_shape(data.size[1], fit_intercept, standardize, penalty_weights, None, None)
     given = None if lambdas is None else check_lambdas(lambdas, shape)
     lanes = data.lanes(shape)
@@ -247,9 +255,7 @@ def multi_task_cv(
     fold_errors = np.array(errors)
     mean = fold_errors.mean(axis=1)
     spread = fold_errors.std(axis=1, ddof=1) / np.sqrt(fold_errors.shape[1])
-    r, k = np.unravel_index(np.argmin(mean), mean.shape)
-    # The largest lambda comes first.
-    sparse = int(np.argmax(mean[r] <= mean[r, k] + spread[r, k]))
+    r, k, sparse = (int(index[0]) for index in choices(mean[None], spread[None]))
     path = _as_path(fits[r], grids[r], float(ratios[r]), tol, names)
     return MultiTaskCrossValidation(
         l1_ratios=ratios,
