@@ -125,7 +125,7 @@ def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.nd
     here = np.maximum(np.max(np.abs(c), axis=1), end)
     barred = np.full(n_lanes, -1)
     barred_side = np.zeros(n_lanes)
-    filled = np.count_nonzero(lambdas > here[:, None], axis=1)
+    ahead = lambdas <= here[:, None]
     room, rate = np.empty_like(c), np.empty_like(c)
 
     def reached(side: int, slopes: np.ndarray) -> np.ndarray:
@@ -163,15 +163,13 @@ def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.nd
         # The grid values that this piece of the path holds.
         # A lane that arrives is at the end exactly, whatever the difference rounds to.
         there = np.where(going, here - t, end)
-        next_filled = np.count_nonzero(lambdas >= there[:, None], axis=1)
-        for k in lane[next_filled > filled]:
-            piece = slice(filled[k], next_filled[k])
-            on = used[k]
-            values = b[k, on] + (here[k] - lambdas[k, piece])[:, None] * d[k, on]
-            # A rounding past zero is zero.
-            values = np.where(values * sign[k, on] > 0, values, 0.0)
-            paths[k, piece][:, active[k, on]] = values
-        filled = np.maximum(filled, next_filled)
+        k, j = np.nonzero(ahead & (lambdas >= there[:, None]))
+        if len(k):
+            ahead[k, j] = False
+            values = b[k] + (here[k] - lambdas[k, j])[:, None] * d[k]
+            # A rounding past zero is zero, and slots that are not used have no sign.
+            row, slot = np.nonzero(values * sign[k] > 0)
+            paths[k[row], j[row], active[k[row], slot]] = values[row, slot]
         b += t[:, None] * d
         a *= t[:, None]
         c -= a
