@@ -108,12 +108,6 @@ def _as_float(values: Any, name: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         raise ValueError(f"{name} holds masked values; remove those rows or fill them in first.")
     array = np.asarray(values)
-    if array.dtype.kind == "O":
-        # Data frames whose columns differ in their types come so.
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must hold real numbers: {error}.") from error
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regjax._inputs import as_matrix
+from regjax._inputs import as_matrix, belongs_to_jax
 
 Matrix = Any
 """A NumPy matrix in float32 or float64, or a `scipy.sparse.csc_array` in float64."""
@@ -22,7 +22,7 @@ def as_design(X: Any) -> Matrix:
     """
     stored = _as_scipy(X)
     if stored is None:
-        return as_matrix(X)
+        return as_matrix(_unmixed(X))
     if stored.ndim != 2 or 0 in stored.shape:
         raise ValueError(
             f"X must have shape (n_samples, n_features), neither of them 0; got {stored.shape}."
@@ -40,6 +40,19 @@ def as_design(X: Any) -> Matrix:
     if not np.isfinite(matrix.data).all():
         raise ValueError("X holds NaN or infinity; remove those rows or fill the values in first.")
     return matrix
+
+
+def _unmixed(X: Any) -> Any:
+    """Return numbers that came as objects, as from data frames whose columns differ in type."""
+    if belongs_to_jax(X):
+        return X
+    array = np.asarray(X)
+    if array.dtype.kind != "O" or array.ndim != 2:
+        return X
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"X must hold real numbers: {error}.") from error
 
 
 def as_responses(y: Any, n_samples: int) -> tuple[np.ndarray, bool]:
