@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from regjax.paths._grams import block
+
 _MAX_STEPS = 200
 _TINY = 1e-13
 
@@ -65,7 +67,7 @@ def _step(
     signs = np.where(b != 0, np.sign(b), np.sign(z))
     while True:
         sign, old = signs[free], b[free]
-        local = gram[np.ix_(free, free)]
+        local = block(gram, free)
         slope = z[free] - l1[free] * sign
         # The last term keeps dependent columns solvable; the next step mends what it costs.
         diagonal = np.arange(len(free))

@@ -139,19 +139,24 @@ def _of_rows(
     if not isinstance(X, np.ndarray):
         X = X.tocsr()
 
-    def statistics(rows: np.ndarray) -> SufficientStatistics:
-        return statistics_of(X[rows], y[rows], None if weight is None else weight[rows])
-
     large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
-    tests = run_each(lambda i: statistics(splits[i][1]), range(len(splits)), worthwhile=large)
+
+    def held_out(i: int) -> SufficientStatistics:
+        return statistics_of(X, y, weight, splits[i][1])
+
+    tests = run_each(held_out, range(len(splits)), worthwhile=large)
     covered = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
     once = (covered == 1).all()
     total = _sum(tests) if once else statistics_of(X, y, weight)
-    training = []
-    for (train, test), held_out in zip(splits, tests, strict=True):
-        rest = _less(total, held_out) if len(train) + len(test) == len(y) else None
-        training.append(rest or statistics(train))
-    return StatisticsFolds(total, training, tests, len(y))
+
+    def training(i: int) -> SufficientStatistics:
+        train, test = splits[i]
+        rest = _less(total, tests[i]) if len(train) + len(test) == len(y) else None
+        return rest or statistics_of(X, y, weight, train)
+
+    return StatisticsFolds(
+        total, run_each(training, range(len(splits)), worthwhile=large), tests, len(y)
+    )
 
 
 def _less(total: SufficientStatistics, part: SufficientStatistics) -> SufficientStatistics | None:

@@ -31,8 +31,22 @@ class Grams:
         """Return the matrices of some rows, in their order."""
         return Grams(self._matrices, self._lane[rows])
 
+    def narrow(self, columns: np.ndarray) -> Grams:
+        """Return the matrices of some columns."""
+        used = np.bincount(self._lane, minlength=len(self._matrices)) > 0
+        matrices = [
+            block(matrix, columns) if use else matrix
+            for matrix, use in zip(self._matrices, used, strict=True)
+        ]
+        return Grams(matrices, self._lane)
+
     def __rmatmul__(self, x: np.ndarray) -> np.ndarray:
         out = np.empty_like(x)
         for matrix, part in self._parts:
             np.matmul(x[part], matrix, out=out[part])
         return out
+
+
+def block(matrix: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Return a copy of the rows and columns `which`: one after the other, faster than `np.ix_`."""
+    return matrix.take(which, axis=0).take(which, axis=1)

@@ -31,7 +31,10 @@ class GramLanes:
     """Lanes given by their statistics."""
 
     def __init__(self, statistics: Sequence[SufficientStatistics], shape: Shape) -> None:
-        self.standard = [standard_form(lane, shape) for lane in statistics]
+        large = len(statistics) * statistics[0].xx.size >= MANY_ENTRIES
+        self.standard = run_each(
+            lambda i: standard_form(statistics[i], shape), range(len(statistics)), worthwhile=large
+        )
 
     def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
         return solve_statistics(self.standard, lambdas, l1_ratio, tol)

@@ -130,27 +130,30 @@ def rounding_of(b: np.ndarray) -> np.ndarray:
 def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     """Return the problem of these statistics in standard form."""
     s = statistics
-    xx, xy, yy = s.xx / s.weight, s.xy / s.weight, s.yy / s.weight
+    xx, xy, yy = s.xx, s.xy / s.weight, s.yy / s.weight
     x_mean, y_mean = s.x_mean, s.y_mean
     # What is left of a constant response is the rounding of its mean.
     varies = yy > np.square(_CONSTANT * y_mean)
     xy, yy = xy * varies, yy * varies
-    variance = np.diag(xx).copy()
+    variance = np.diag(xx) / s.weight
     # What is left of a constant column is the rounding of its mean.
     constant = variance <= np.square(_CONSTANT * x_mean)
     unit = np.where(constant, 1.0, np.sqrt(variance)) if shape.standardize else 1.0
+    square = variance
     if not shape.fit_intercept:
-        xx = xx + np.outer(x_mean, x_mean)
+        xx = xx + np.outer(s.weight * x_mean, x_mean)
         xy = xy + np.outer(x_mean, y_mean)
         yy = yy + np.square(y_mean)
-        constant = np.diag(xx) == 0
+        square = np.diag(xx) / s.weight
+        constant = square == 0
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
-    deviation = np.sqrt(np.where(constant, 1.0, np.diag(xx)))
+    deviation = np.sqrt(np.where(constant, 1.0, square))
     relative = deviation / unit
     usable = ~constant & np.isfinite(shape.weights)
     free = np.flatnonzero(usable & (shape.weights == 0))
     kept = np.flatnonzero(usable & (shape.weights > 0))
-    gram = xx / np.outer(deviation, deviation)
+    gram = xx * (1 / (s.weight * deviation))[:, None]
+    gram *= 1 / deviation
     cross = xy / deviation[:, None]
     solution = np.zeros((len(free), xy.shape[1]))
     response = np.zeros((len(free), len(kept)))

@@ -14,6 +14,7 @@ import numpy as np
 
 from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._data import Columns
+from regjax.paths._grams import block
 from regjax.paths._problem import Standard
 from regjax.paths._rows import Rows, RowsSolution, duality_gaps
 
@@ -33,35 +34,39 @@ class _WorkingSet:
         self._columns, self._lane = columns, lane
         self._dense = isinstance(columns.X, np.ndarray)
         self.index = np.zeros(0, dtype=int)
-        self._A = np.zeros((columns.X.shape[0], 0))
+        # By rows, so that columns come and go in one piece.
+        self._A = np.zeros((0, columns.X.shape[0]))
         self.gram = np.zeros((0, 0))
 
     def keep(self, wanted: np.ndarray) -> None:
         """Drop the columns that are not `wanted`, a boolean per column of the problem."""
-        stay = wanted[self.index]
-        if not stay.all():
-            self.index, self.gram = self.index[stay], self.gram[np.ix_(stay, stay)]
+        stay = np.flatnonzero(wanted[self.index])
+        if len(stay) < len(self.index):
+            self.index, self.gram = self.index[stay], block(self.gram, stay)
             if self._dense:
-                self._A = self._A[:, stay]
+                self._A = self._A.take(stay, axis=0)
 
     def add(self, new: np.ndarray) -> None:
         """Append columns that are not here yet."""
         if not len(new):
             return
         if self._dense:
-            A = self._columns.many(self._lane, new)
-            cross, own = self._A.T @ A, A.T @ A
-            self._A = np.hstack([self._A, A])
+            A = np.ascontiguousarray(self._columns.many(self._lane, new).T)
+            cross, own = self._A @ A.T, A @ A.T
+            self._A = np.concatenate([self._A, A])
         else:
             cross = self._columns.products(self._lane, self.index, new)
             own = self._columns.products(self._lane, new, new)
-        self.gram = np.block([[self.gram, cross], [cross.T, own]])
+        k = len(self.index)
+        gram = np.empty((k + len(new),) * 2)
+        gram[:k, :k], gram[:k, k:], gram[k:, :k], gram[k:, k:] = self.gram, cross, cross.T, own
+        self.gram = gram
         self.index = np.concatenate([self.index, new])
 
     def fitted(self, b: np.ndarray) -> np.ndarray:
         """Return (r, n) what coefficients (r, p) that are 0 elsewhere give."""
         if self._dense:
-            return b[:, self.index] @ self._A.T
+            return b[:, self.index] @ self._A
         return self._columns.fitted(self._lane, b)
 
 

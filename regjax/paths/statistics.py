@@ -17,9 +17,11 @@ from regjax.paths._input import (
     dense,
     sparse_squares,
 )
-from regjax.paths._threads import run_each
+from regjax.paths._threads import cores, run_each
 
-_BLOCK_BYTES = 16 * 2**20
+# A block of rows: as many as caches hold, but several times as many as there are columns.
+_BLOCK_BYTES = 4 * 2**20
+_ROWS_PER_COLUMN = 4
 # Measured: the share of non-zeros above which products of dense blocks are faster.
 _DENSE = 0.05
 # Squared means, in variances, beyond which a column is far from 0.
@@ -82,14 +84,17 @@ class SufficientStatistics(NamedTuple):
             raise ValueError("No row is left, or more are taken away than there are.")
         share = sign * other.weight / weight
         x_step, y_step = other.x_mean - self.x_mean, other.y_mean - self.y_mean
-        spread = self.weight * share
+        between = (self.weight * share * x_step)[:, None]
+        join = operator.add if sign > 0 else operator.sub
+        xx = join(self.xx, other.xx)
+        xx += between * x_step
         return SufficientStatistics(
             weight,
             self.x_mean + share * x_step,
             self.y_mean + share * y_step,
-            self.xx + sign * other.xx + spread * x_step[:, None] * x_step,
-            self.xy + sign * other.xy + spread * x_step[:, None] * y_step,
-            self.yy + sign * other.yy + spread * y_step * y_step,
+            xx,
+            join(self.xy, other.xy) + between * y_step,
+            join(self.yy, other.yy) + self.weight * share * y_step * y_step,
         )
 
 
@@ -205,35 +210,59 @@ def check_statistics(statistics: SufficientStatistics) -> SufficientStatistics:
     return s
 
 
-def statistics_of(X: Matrix, y: np.ndarray, weight: np.ndarray | None) -> SufficientStatistics:
-    """Return the statistics of checked rows `X` (n, p) and `y` (n, m) under weights (n,)."""
-    n, p = X.shape
+def statistics_of(
+    X: Matrix, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray | None = None
+) -> SufficientStatistics:
+    """Return the statistics of checked rows `X` (n, p) and `y` (n, m) under weights (n,).
+
+    Args:
+        rows: indices of those that count, all unless given.
+    """
+    p = X.shape[1]
     sparse = not isinstance(X, np.ndarray)
-    if sparse and X.nnz < _DENSE * n * p:
-        return _sparse(X, y, np.ones(n) if weight is None else weight)
-    rows = max(1, _BLOCK_BYTES // (8 * p))
+    if sparse and X.nnz < _DENSE * X.shape[0] * p:
+        if rows is not None:
+            X, y, weight = X.tocsr()[rows], y[rows], None if weight is None else weight[rows]
+        return _sparse(X, y, np.ones(len(y)) if weight is None else weight)
     if sparse:
         X = X.tocsr()
-    parts = [slice(start, start + rows) for start in range(0, n, rows)]
-    if weight is not None:
-        parts = [part for part in parts if weight[part].any()]
+    if weight is not None and not weight.all():
+        # Rows without weight, as bootstraps have many, are not worth a product.
+        rows = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
+    n = X.shape[0] if rows is None else len(rows)
+    # Merging blocks costs as much as some rows for every column.
+    height = max(_BLOCK_BYTES // (8 * p), _ROWS_PER_COLUMN * p)
+    n_chains = min(cores(), -(-n // height))
+    n_blocks = n_chains * -(-n // (height * n_chains))
+    ends = np.linspace(0, n, n_blocks + 1).astype(int)
 
     def block(i: int) -> SufficientStatistics:
-        part = parts[i]
-        return _block(dense(X[part]), y[part], None if weight is None else weight[part])
+        part = slice(ends[i], ends[i + 1])
+        which = part if rows is None else rows[part]
+        if sparse or rows is None:
+            A, own = dense(X[which]), sparse
+        else:
+            A, own = X.take(which, axis=0, mode="clip"), True
+        return _block(A, y[which], None if weight is None else weight[which], own)
 
-    blocks = run_each(block, range(len(parts)), worthwhile=True)
-    return functools.reduce(operator.add, blocks)
+    def chain(k: int) -> SufficientStatistics:
+        return functools.reduce(operator.add, map(block, range(k, n_blocks, n_chains)))
+
+    return functools.reduce(operator.add, run_each(chain, range(n_chains), worthwhile=True))
 
 
-def _block(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> SufficientStatistics:
+def _block(
+    X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, own: bool
+) -> SufficientStatistics:
+    """Return the statistics of some rows; an `X` that is our own copy is overwritten."""
     if weight is None:
         size = float(len(X))
         x_mean, y_mean = X.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
     else:
         size = float(weight.sum())
         x_mean, y_mean = weight @ X / size, weight @ y / size
-    A, b = X - x_mean, y - y_mean
+    A = np.subtract(X, x_mean, out=X if own and X.dtype == np.float64 else None)
+    b = y - y_mean
     if weight is not None:
         root = np.sqrt(weight)[:, None]
         A *= root
