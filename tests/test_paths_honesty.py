@@ -291,3 +291,19 @@ def test_given_lambdas_come_back_as_an_array_of_ones_own():
     path = lasso_path(normal(30, 4), normal(30, seed=1), lambdas=[1.0, 0.5])
     path.lambdas[0] = 2.0
     assert path.lambdas[0] == 2.0
+
+
+def test_weightings_of_distant_clusters_keep_their_digits():
+    rng = np.random.default_rng(5)
+    cluster = np.arange(60) // 20
+    X = rng.normal(size=(60, 130)) + 1e7 * cluster[:, None]
+    y = X[:, 0] - X[:, 1] + rng.normal(size=60)
+    weights = (cluster == np.arange(3)[:, None]).astype(float)
+    whole = lasso_path(X, y, sample_weight=weights, n_lambdas=10)
+    for k in range(3):
+        rows = cluster == k
+        alone = lasso_path(X[rows], y[rows], lambdas=whole.lambdas[k])
+        np.testing.assert_allclose(whole.coef[k], alone.coef, atol=1e-6)
+        # Less the mean, the columns are those of clusters about 0.
+        near = lasso_path(X[rows] - 1e7 * k, y[rows], lambdas=whole.lambdas[k])
+        np.testing.assert_allclose(whole.coef[k], near.coef, atol=1e-6)

@@ -18,6 +18,10 @@ from regjax.paths.statistics import SufficientStatistics
 _CONSTANT = 1e-14
 _DEPENDENT = 1e-10
 _LOST = 1e-13
+# Entries of a block of rows that stay in the cache.
+_CACHED_ENTRIES = 2**17
+# Squared distance of two means, in variances, beyond which a shift by the other loses digits.
+_FAR = 100.0
 
 
 class Shape(NamedTuple):
@@ -269,15 +273,27 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
 
 
 def _weighted_squares(X: Matrix, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return weighted mean squares (n_lanes, p) about `mean`, block by block."""
+    """Return weighted mean squares (n_lanes, p) about `mean`.
+
+    A block of rows at a time, about the mean of the first lane; only columns whose mean is far from
+    that in another lane are gone through again.
+    """
     if not isinstance(X, np.ndarray):
         return np.stack([sparse_squares(X, w, mu) for w, mu in zip(weight, mean, strict=True)])
-    total = np.zeros(mean.shape)
-    rows = max(1, 2**22 // X.shape[1])
+    total, step = np.zeros(mean.shape), np.zeros(mean.shape)
+    rows = max(1, _CACHED_ENTRIES // X.shape[1])
     for start in range(0, len(X), rows):
         part = slice(start, start + rows)
-        for k in range(len(weight)):
-            total[k] += weight[k, part] @ np.square(X[part] - mean[k])
+        moved = X[part] - mean[0]
+        # Not the difference of two means, each of which is rounded.
+        step += weight[:, part] @ moved
+        np.square(moved, out=moved)
+        total += weight[:, part] @ moved
+    between = np.square(step)
+    total -= between
+    for k in range(len(mean)):
+        far = np.flatnonzero(between[k] > _FAR * total[k])
+        total[k, far] = weight[k] @ np.square(X[:, far] - mean[k, far])
     return total
 
 
