@@ -299,11 +299,11 @@ def test_weightings_of_distant_clusters_keep_their_digits():
     X = rng.normal(size=(60, 130)) + 1e7 * cluster[:, None]
     y = X[:, 0] - X[:, 1] + rng.normal(size=60)
     weights = (cluster == np.arange(3)[:, None]).astype(float)
-    whole = lasso_path(X, y, sample_weight=weights, n_lambdas=10)
+    whole = lasso_path(X, y, sample_weight=weights, standardize=True, n_lambdas=10)
     for k in range(3):
         rows = cluster == k
-        alone = lasso_path(X[rows], y[rows], lambdas=whole.lambdas[k])
+        alone = lasso_path(X[rows], y[rows], lambdas=whole.lambdas[k], standardize=True)
         np.testing.assert_allclose(whole.coef[k], alone.coef, atol=1e-6)
         # Less the mean, the columns are those of clusters about 0.
-        near = lasso_path(X[rows] - 1e7 * k, y[rows], lambdas=whole.lambdas[k])
+        near = lasso_path(X[rows] - 1e7 * k, y[rows], lambdas=whole.lambdas[k], standardize=True)
         np.testing.assert_allclose(whole.coef[k], near.coef, atol=1e-6)
