@@ -84,8 +84,8 @@ def _solve_block(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and gaps of some lanes at lambdas (n_lanes, m, n_lambdas)."""
     n_lambdas, q = lambdas.shape[2], lanes[0].cross.shape[1]
-    shorts = [lane.gram.astype(np.float32) for lane in lanes]
-    largest = np.array([largest_eigenvalue(short) for short in shorts])
+    shorts = np.stack([lane.gram.astype(np.float32) for lane in lanes])
+    largest = largest_eigenvalues(shorts)
     coarse = np.unique(np.r_[0 : n_lambdas - 1 : _COARSE, n_lambdas - 1])
 
     def solve(grid: np.ndarray, start: np.ndarray, goal: np.ndarray) -> RowsSolution:
@@ -104,7 +104,7 @@ def _solve_block(
             upper=parts[0].upper,
         )
         return _on_threads(
-            rows, start, np.repeat(goal, grid.shape[2]), Grams(shorts, lane), largest[lane]
+            rows, start, np.repeat(goal, grid.shape[2]), Grams(list(shorts), lane), largest[lane]
         )
 
     rough_grid = lambdas[:, :, coarse]
@@ -161,18 +161,16 @@ def _between(b: np.ndarray, lambdas: np.ndarray, coarse: np.ndarray) -> np.ndarr
     return (1 - share) * b[:, left] + share * b[:, right]
 
 
-def largest_eigenvalue(gram: np.ndarray, steps: int = 20) -> float:
-    """Return an estimate from above of the largest eigenvalue, by power iteration."""
+def largest_eigenvalues(grams: np.ndarray, steps: int = 20) -> np.ndarray:
+    """Return estimates from above of the largest eigenvalues of (k, q, q), by power iteration."""
     # A random start: any pattern may be orthogonal to the eigenvector of some Gram matrix.
-    v = np.random.default_rng(0).normal(size=len(gram)).astype(gram.dtype)
-    value = np.float32(1)
+    start = np.random.default_rng(0).normal(size=grams.shape[1]).astype(grams.dtype)
+    u = np.broadcast_to(start, grams.shape[:2])
+    value = np.ones(len(grams), dtype=grams.dtype)
     for _ in range(steps):
-        norm = np.linalg.norm(v)
-        if norm == 0:
-            break
-        v = v / norm
-        u = gram @ v
-        value = max(value, np.linalg.norm(u))
-        v = u
+        norm = np.linalg.norm(u, axis=1, keepdims=True)
+        u = np.matmul(grams, (u / np.where(norm > 0, norm, 1))[:, :, None])[:, :, 0]
+        np.maximum(value, np.linalg.norm(u, axis=1), out=value)
     # No eigenvalue exceeds the largest row sum.
-    return float(min(1.1 * value, 1.001 * np.abs(gram).sum(axis=0).max()))
+    row_sums = np.abs(grams).sum(axis=1).max(axis=1)
+    return np.minimum(1.1 * value, 1.001 * row_sums).astype(np.float64)

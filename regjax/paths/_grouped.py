@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regjax.paths._gram import largest_eigenvalue
+from regjax.paths._gram import largest_eigenvalues
 
 _MAX_ROUNDS = 60
 _PATIENCE = 6
@@ -94,7 +94,7 @@ def solve_groups(problem: Groups, start: np.ndarray, target: float) -> np.ndarra
             steps = min(2 * steps, _MOST_STEPS)
         outside = (norms(z) > problem.l1 * (1 + _TINY)) & ~B.any(axis=1)
         if slow or not settled or outside.any():
-            lipschitz = lipschitz or largest_eigenvalue(problem.gram)
+            lipschitz = lipschitz or float(largest_eigenvalues(problem.gram[None])[0])
             B = _accelerated(problem, B, lipschitz, steps)
             z = problem.cross - problem.gram @ B
         B, settled = _newton(problem, B, z)
