@@ -1,71 +1,20 @@
-"""The command `regjax`: arguments to calls.
-
-    regjax sweep [DATA]      sweep lambda over an embedded data set or a table of yours
-    regjax predict RUN DATA  predict with the model that a sweep chose
-
-Faults of the input end with one line and exit code 2.
-"""
+"""`regjax sweep`: strengths of several models, several seeds each."""
 
 from __future__ import annotations
 
-import functools
-import os
 import pathlib
-import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
-try:
-    import click
-    from rich import box
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-    from rich.table import Table as RichTable
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"regjax: the command needs {error.name}; install it with: pip install 'regjax[sweep]'"
-    ) from error
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-_console = Console()
+from regjax.cli._command import console, main, one_line, say
+from regjax.cli._output import new_table, number
+
 _MOST_ROWS = 13
 _FIT = {"overfitting": "over", "good": "", "underfitting": "under"}
 _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
-
-
-class _UsageError(click.ClickException):
-    exit_code = 2
-
-
-def _one_line(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn faults of the input into one line and exit code 2, and Ctrl-C into 130."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise _UsageError(" ".join(str(error).split())) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted: of the sweep at work nothing is written.", err=True)
-            sys.stdout.flush()
-            # A thread may still be inside a compiled program, and taking the interpreter down
-            # around it crashes.
-            os._exit(130)
-
-    return wrapper
-
-
-@click.group()
-@click.version_option(package_name="regjax")
-def main() -> None:
-    """Regularization for JAX: sweep lambda, choose, predict."""
 
 
 @main.command()
@@ -108,7 +57,7 @@ def main() -> None:
 @click.option("--learning-rate", default=1e-2, show_default=True, help="Perceptron: Adam's peak.")
 @click.option("--figures/--no-figures", default=True, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds.")
-@_one_line
+@one_line
 def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options: Any) -> None:
     """Sweep lambda on DATA: a CSV or Parquet file, or an embedded data set.
 
@@ -139,8 +88,8 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
         sweeps.save_run(results[name], folder, overwrite=overwrite, draw=draw)
         _print_strengths(results[name])
     _print_choices(results)
-    _say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
-    _say(f"{time.perf_counter() - started:.1f} seconds")
+    say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
+    say(f"{time.perf_counter() - started:.1f} seconds")
 
 
 def _sweep_one(name: str, table: Any, **options: Any) -> Any:
@@ -149,10 +98,10 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
     encoding = table.encoding
     n_samples, n_features = table.X.shape
-    _console.rule(f"[bold]{name}")
-    _say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
+    console.rule(f"[bold]{name}")
+    say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
     for note in table.notes:
-        _say(f"Note: {note}")
+        say(f"Note: {note}")
     with _progress() as bars:
         tasks: dict[str, Any] = {}
 
@@ -179,48 +128,6 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
         )
 
 
-@main.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.argument("data", type=click.Path(path_type=pathlib.Path))
-@click.option("--model", help="Model of the run; by default that of least validation loss.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=pathlib.Path),
-    help="CSV or Parquet file to write; by default predictions are printed as CSV.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace the file that --out names.")
-@_one_line
-def predict(
-    run: pathlib.Path,
-    data: pathlib.Path,
-    model: str | None,
-    out: pathlib.Path | None,
-    overwrite: bool,
-) -> None:
-    """Predict the rows of DATA with the model chosen by the sweep in the folder RUN."""
-    import polars as pl
-
-    from regjax.sweeps import load
-    from regjax.tables import read_table
-
-    if out is not None:
-        if out.suffix not in (".csv", ".parquet"):
-            raise ValueError(f"{str(out)!r} must end in .csv or .parquet.")
-        if out.exists() and (not overwrite or out.resolve() == data.resolve()):
-            raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
-    fitted = load(run, model)
-    predictions = pl.DataFrame({fitted.encoding.target: fitted.predict(read_table(data))})
-    if out is None:
-        click.echo(predictions.write_csv(), nl=False)
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        predictions.write_parquet(out)
-    else:
-        predictions.write_csv(out)
-    click.echo(f"{predictions.height} predictions of {fitted.name} in {out}")
-
-
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description:>12}"),
@@ -228,12 +135,12 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TextColumn("lanes"),
         TimeElapsedColumn(),
-        console=_console,
+        console=console,
     )
 
 
 def _print_strengths(result: Any) -> None:
-    grid = _table(
+    grid = new_table(
         "Results by strength, means over seeds",
         ("model", "lambda", "train", "validation", "± s.e.", _score(result), "zeros", "fit"),
     )
@@ -252,22 +159,22 @@ def _print_strengths(result: Any) -> None:
                 f"{row['lambda_']:.3g}",
                 f"{row['train_loss']:.4f}",
                 f"{row['validation_loss']:.4f}",
-                _number(row["validation_loss_se"], ".4f"),
+                number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
                 _FIT.get(verdict, verdict),
                 style="bold green" if row["lambda_"] == best else None,
             )
         grid.add_section()
-    _console.print(grid)
+    console.print(grid)
     if left_out:
-        _say(f"{left_out} more strengths are in summary.csv.")
+        say(f"{left_out} more strengths are in summary.csv.")
 
 
 def _print_choices(results: dict[str, Any]) -> None:
     notes = []
     for data, result in results.items():
-        table = _table(
+        table = new_table(
             f"Chosen lambda per model: {pathlib.Path(data).stem}",
             ("model", "minimum", "one s.e.", "validation", "± s.e.", _score(result), "zeros"),
         )
@@ -275,9 +182,9 @@ def _print_choices(results: dict[str, Any]) -> None:
             table.add_row(
                 row["model"],
                 f"{row['lambda_min']:.3g}",
-                _number(row["lambda_1se"], ".3g"),
+                number(row["lambda_1se"], ".3g"),
                 f"{row['validation_loss']:.4f}",
-                _number(row["validation_loss_se"], ".4f"),
+                number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
             )
@@ -288,26 +195,10 @@ def _print_choices(results: dict[str, Any]) -> None:
                 )
             elif row["lambda_chosen"] == 0:
                 notes.append(f"Note: {row['model']} on {data} does best without a penalty.")
-        _console.print(table)
+        console.print(table)
     for note in notes:
-        _say(note)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else f"{value:{form}}"
+        say(note)
 
 
 def _score(result: Any) -> str:
     return "accuracy" if result.data.encoding.task == "classification" else "R2"
-
-
-def _table(title: str, columns: tuple[str, ...]) -> RichTable:
-    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title)
-    for column in columns:
-        left = column in ("model", "fit")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
-    return table
-
-
-def _say(text: str) -> None:
-    _console.print(text, highlight=False, markup=False)
