@@ -11,6 +11,7 @@ Penalties and the functions used with them are importable from here. Further roo
     regjax.diagnostics   weight statistics, sparsity, pruning, condition number
     regjax.sweeps        vmapped lambda sweeps (extra `sweep`)
     regjax.plots         figures (extra `plots`)
+    regjax.sklearn       scikit-learn's estimators on these paths (extra `sklearn`)
 
 A room is loaded when something of it is first used: `regjax.paths` runs without loading jax.
 """
@@ -82,6 +83,8 @@ _ROOMS = {
     ],
     "plots": [],
     "regression": ["ElasticNetRegression", "LassoRegression", "RidgeRegression"],
+    # Its names are those of scikit-learn, and `ElasticNet` is a penalty here.
+    "sklearn": [],
     "solvers": ["ridge_closed_form"],
     "sweeps": ["load", "sweep"],
     "tables": [],
@@ -92,6 +95,7 @@ _ROOMS = {
 _EXTRAS = {
     "datasets": ("sweep", ["polars"]),
     "plots": ("plots", ["matplotlib"]),
+    "sklearn": ("sklearn", ["sklearn"]),
     "sweeps": ("sweep", ["equinox", "polars", "safetensors"]),
     "tables": ("sweep", ["polars"]),
 }

@@ -10,6 +10,7 @@ from regjax import paths as paths
 from regjax import penalties as penalties
 from regjax import plots as plots
 from regjax import regression as regression
+from regjax import sklearn as sklearn
 from regjax import solvers as solvers
 from regjax import sweeps as sweeps
 from regjax import tables as tables

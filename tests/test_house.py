@@ -259,7 +259,8 @@ inspect.getmembers(regjax)
 """)
     hints = dict(zip(words[::2], words[1::2], strict=True))
     sweep = ["datasets", "load", "sweep", "sweeps", "tables"]
-    assert hints == {"plots": "'regjax[plots]'"} | dict.fromkeys(sweep, "'regjax[sweep]'")
+    own = {room: f"'regjax[{room}]'" for room in ("plots", "sklearn")}
+    assert hints == own | dict.fromkeys(sweep, "'regjax[sweep]'")
 
 
 # --- names and their texts ---

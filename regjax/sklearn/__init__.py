@@ -1,0 +1,36 @@
+"""Drop-ins for scikit-learn's ridge, lasso and elastic net, on the engine of `regjax.paths`.
+
+Change the import, `from regjax.sklearn import LassoCV`, and nothing else: parameters, attributes,
+scaling, checks, metadata routing and what `predict` and `score` give are scikit-learn's, whose
+classes these are subclasses of. What solves is different, and so is the following.
+
+- `tol` bounds the duality gap, as there, which is a promise kept and no test among others.
+- What steers coordinate descent is accepted and checked, and changes nothing here: `max_iter`,
+  `selection`, `random_state`, `warm_start`, `precompute`, `copy_X` (the data are never written to),
+  `n_jobs` and `verbose`; `solver` and `gcv_mode` of ridge too.
+- `n_iter_` is 1: the engine is called once, and has no sweeps to count. For ridge it is None, as
+  from any direct solver.
+- Sample weights are at least 0, and splits have different rows to train and to test on.
+"""
+
+from __future__ import annotations
+
+from regjax.sklearn.elastic_net import ElasticNet, Lasso
+from regjax.sklearn.elastic_net_cv import ElasticNetCV, LassoCV
+from regjax.sklearn.multi_task import MultiTaskElasticNet, MultiTaskLasso
+from regjax.sklearn.multi_task_cv import MultiTaskElasticNetCV, MultiTaskLassoCV
+from regjax.sklearn.ridge import Ridge
+from regjax.sklearn.ridge_cv import RidgeCV
+
+__all__ = [
+    "ElasticNet",
+    "ElasticNetCV",
+    "Lasso",
+    "LassoCV",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "Ridge",
+    "RidgeCV",
+]
