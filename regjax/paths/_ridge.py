@@ -21,9 +21,18 @@ class Spectrum(NamedTuple):
     pull: np.ndarray
 
     def solutions(self, lambdas: np.ndarray) -> np.ndarray:
-        """Return `(matrix + lambda)^-1 response` (m, n_lambdas, q) at positive (m, n_lambdas)."""
+        """Return `(matrix + lambda)^-1 response` (m, n_lambdas, q) at positive (m, n_lambdas).
+
+        Where a value is 0 but for rounding, and so is the response or lambda, there is no share of
+        the solution: rounding divided by a small lambda would be one.
+        """
+        size = np.abs(self.pull)
+        noise = self.values.size * np.finfo(np.float64).eps
+        lost = noise * self.values.max(initial=0.0)
+        empty = (size <= 64 * noise * np.linalg.norm(size, axis=1, keepdims=True))[:, None]
+        rounding = (self.values <= lost) & (empty | (lambdas[:, :, None] <= lost))
         shrunk = self.pull[:, None, :] / (self.values + lambdas[:, :, None])
-        return shrunk @ self.vectors.T
+        return np.where(rounding, 0.0, shrunk) @ self.vectors.T
 
 
 def gram_spectrum(gram: np.ndarray, cross: np.ndarray, l2: np.ndarray) -> Spectrum:

@@ -108,12 +108,15 @@ def ridge_cv(
     solve = _by_gram if p <= n else _by_kernel
     fit = solve(design, responses, weight, shape, grid_of)
     share = weight / weight.sum()
-    spent = np.flatnonzero((fit.left <= _SPENT).any(axis=(0, 2)))
+    spent = np.flatnonzero(fit.outside <= _SPENT)
     if len(spent):
         raise ValueError(
             f"Row(s) {spent[:10].tolist()} are fitted by the intercept or unpenalised columns "
             "alone and cannot be left out: penalise these columns, or use folds."
         )
+    if solve is _by_gram and (fit.left <= _SPENT).any():
+        # A small lambda leaves next to nothing of a row's error, which differences cannot tell.
+        fit = _by_kernel(design, responses, weight, shape, grid_of)
     if folds == "gcv":
         freedom = fit.left.sum(axis=1)
         mean = np.einsum("n,mnk->mk", share, np.square(fit.residual)) * np.square(n / freedom)
@@ -145,12 +148,14 @@ class _Fit(NamedTuple):
         lambdas: where.
         residual: (m, n, n_lambdas).
         left: (m or 1, n, n_lambdas) `1 - H_ii`.
+        outside: (n,) the same of the intercept and unpenalised columns alone.
     """
 
     path: LanePath
     lambdas: np.ndarray
     residual: np.ndarray
     left: np.ndarray
+    outside: np.ndarray
 
 
 def _by_gram(
@@ -180,6 +185,7 @@ def _by_gram(
     shrink = 1 / (spectrum.values + some[:, :, None])
     residual = np.empty((len(lambdas), len(y), lambdas.shape[1]))
     left = np.empty((len(some), len(y), lambdas.shape[1]))
+    outside = np.empty(len(y))
     rows = max(1, _BLOCK_ENTRIES // len(scale))
     stored = X if isinstance(X, np.ndarray) else X.tocsr()
     for start in range(0, len(y), rows):
@@ -193,7 +199,8 @@ def _by_gram(
         of_lambda = squares @ np.swapaxes(shrink, 1, 2)
         hat = of_lambda + always[:, None] + float(shape.fit_intercept)
         left[:, part] = 1 - share[part, None] * hat
-    return _Fit(path, lambdas, residual, left)
+        outside[part] = 1 - share[part] * (always + float(shape.fit_intercept))
+    return _Fit(path, lambdas, residual, left, outside)
 
 
 def _by_kernel(
@@ -221,4 +228,5 @@ def _by_kernel(
         lambdas,
         (outside @ pulled) / root[:, None],
         np.square(outside) @ np.swapaxes(keep, 1, 2),
+        np.square(outside).sum(axis=1),
     )
