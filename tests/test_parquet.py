@@ -114,7 +114,7 @@ def spoil(folder, how):
         ("no file", {}, "no Parquet file"),
         (None, {"target": "prize"}, "no column 'prize'"),
         (None, {"weight": "price"}, "must be different"),
-        (None, {"drop": ["price"]}, "must be different"),
+        (None, {"drop": ["price"]}, "cannot be dropped"),
         (None, {"target": "heat"}, "instead of numbers"),
         (None, {"drop": ["heat", "area", "new", "rooms", "w"]}, "nothing but 'price'"),
     ],

@@ -120,7 +120,7 @@ REFUSALS = {
     "squares vanish": (FRAME.with_columns(pl.col("area") * 1e-200), {}, "or too small"),
     "unknown target": (FRAME, {"target": "cost"}, "no column 'cost'.*'price'"),
     "unknown drop": (FRAME, {"drop": ["cost"]}, "no column 'cost'"),
-    "only the target": (FRAME.select("price"), {}, "only column"),
+    "only the target": (FRAME.select("price"), {}, "nothing but 'price'"),
     "two rows": (FRAME.head(2), {}, "2 row"),
     "missing number": (_with(rooms=[2, None, 2, None, 4, 3]), {}, r"'rooms' \(2\)"),
     "missing text": (_with(state=["new", None, "old", "new", "old", "old"]), {}, r"'state' \(1\)"),

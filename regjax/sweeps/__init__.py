@@ -6,11 +6,12 @@ engine under all other models, and takes any pure training function of `(hyperpa
 
 from regjax.sweeps.catalog import MODELS, MLPOptions
 from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.folder import check_folder
 from regjax.sweeps.grid import CLASSIC_GRID, log_range, parse_grid
 from regjax.sweeps.job import load_table, sweep
 from regjax.sweeps.lanes import LaneRun, run_lanes
 from regjax.sweeps.result import Choice, SweepResult
-from regjax.sweeps.store import check_folder, load, save_run
+from regjax.sweeps.store import load, save_run
 
 __all__ = [
     "CLASSIC_GRID",

@@ -18,7 +18,7 @@ import safetensors.numpy
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel
 from regjax.sweeps.model import Conditioning, Model, Params
-from regjax.tables import Encoding
+from regjax.tables import Encoding, is_frame
 
 _FORMAT = "regjax-model-1"
 _KINDS: dict[str, Callable[..., Model]] = {"linear": linear_model, "mlp": MLPModel}
@@ -26,10 +26,10 @@ _KINDS: dict[str, Callable[..., Model]] = {"linear": linear_model, "mlp": MLPMod
 
 @dataclasses.dataclass(frozen=True)
 class FittedModel:
-    """A model refitted on all rows at its chosen strength; `SweepResult.fitted` holds them.
+    """A model fitted to all rows at its chosen strength, as sweeps and cross-validations leave.
 
     Attributes:
-        name: name of the model, such as "lasso".
+        name: name of the model, such as "lasso", or of the rule that chose it.
         lambda_: the chosen strength.
         model: its description.
         params: its parameters, NumPy arrays.
@@ -53,12 +53,12 @@ class FittedModel:
     conditioning: Conditioning
     encoding: Encoding
 
-    def predict(self, data: pl.DataFrame | np.ndarray) -> np.ndarray:
+    def predict(self, data: Any) -> np.ndarray:
         """Return predictions (n_rows,): numbers, or class labels as text.
 
         Args:
-            data: a data frame with the columns of `encoding`, in any order, or a matrix of
-                encoded features.
+            data: a data frame of polars, pandas or Arrow with the columns of `encoding`, in any
+                order, others are ignored; or a matrix of encoded features.
 
         Raises:
             TableError: if the columns do not fit.
@@ -69,7 +69,7 @@ class FittedModel:
             return np.asarray(self.encoding.classes)[outputs.argmax(axis=1)]
         return outputs
 
-    def predict_proba(self, data: pl.DataFrame | np.ndarray) -> np.ndarray:
+    def predict_proba(self, data: Any) -> np.ndarray:
         """Return class probabilities (n_rows, n_classes), in the order of `encoding.classes`."""
         if self.encoding.task != "classification":
             raise ValueError("Only a classification has class probabilities.")
@@ -134,8 +134,8 @@ class FittedModel:
             # A foreign file can be wrong in any way.
             raise ValueError(f"{str(path)!r} is no regjax model, or torn: {error}.") from error
 
-    def _outputs(self, data: pl.DataFrame | np.ndarray) -> np.ndarray:
-        X = self.encoding.encode(data) if isinstance(data, pl.DataFrame) else np.asarray(data)
+    def _outputs(self, data: Any) -> np.ndarray:
+        X = self.encoding.encode(data) if is_frame(data) else np.asarray(data)
         n_features = len(self.encoding.feature_names)
         if X.ndim != 2 or X.shape[1] != n_features:
             raise ValueError(f"X must have shape (n_rows, {n_features}), got {X.shape}.")

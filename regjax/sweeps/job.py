@@ -21,9 +21,18 @@ from regjax.sweeps.grid import check_grid
 from regjax.sweeps.lanes import LaneRun
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
-from regjax.tables import Table, Task, encode_table, read_table, table_from_arrays
+from regjax.tables import (
+    Table,
+    Task,
+    as_frame,
+    encode_table,
+    is_frame,
+    read_table,
+    table_from_arrays,
+)
 
-Data = str | pathlib.Path | pl.DataFrame | tuple[np.ndarray, np.ndarray]
+Data = Any
+"""A name, a path, a data frame of polars, pandas or Arrow, or a pair of arrays (X, y)."""
 
 _METRICS = (
     "train_loss",
@@ -39,16 +48,24 @@ _METRICS = (
 
 
 def load_table(
-    data: Data, target: str | None = None, *, task: Task | None = None, drop: Sequence[str] = ()
+    data: Data,
+    target: str | None = None,
+    *,
+    task: Task | None = None,
+    drop: Sequence[str] = (),
+    weight: str | None = None,
+    groups: str | None = None,
 ) -> Table:
-    """Return the encoded table that `sweep` works on.
+    """Return the encoded table of a file, a data frame or arrays.
 
     Args:
-        data: name of an embedded data set, path of a CSV or Parquet file, a polars data
-            frame, or a pair (X, y) of arrays.
+        data: name of an embedded data set, path of a CSV or Parquet file, a data frame of
+            polars, pandas or Arrow, or a pair (X, y) of arrays.
         target: name of the response column; embedded data and arrays have their own.
         task: overrides the guess from the target's type.
         drop: columns to leave out.
+        weight: column of sample weights, for `regjax.fits`.
+        groups: column that tells which rows belong together, for `regjax.fits`.
 
     Raises:
         TableError: for whatever cannot be used.
@@ -59,19 +76,20 @@ def load_table(
     """
     source: dict[str, Any] = {"name": "data frame"}
     if isinstance(data, tuple):
-        if target is not None or drop:
-            raise ValueError("Arrays (X, y) have no columns to name: leave out target and drop.")
+        if target is not None or weight is not None or groups is not None or drop:
+            raise ValueError("Arrays (X, y) have no columns to name: leave such names out.")
         return table_from_arrays(*data, task=task)
     if isinstance(data, str) and data in DATASETS:
         frame, own_target = load_dataset(data)
         target = target or own_target
         source = {"name": data}
-    elif isinstance(data, pl.DataFrame):
-        frame = data
+    elif is_frame(data):
+        frame = as_frame(data)
     elif not isinstance(data, str | pathlib.Path):
         raise TypeError(
             "data must be the name of an embedded data set, the path of a CSV or Parquet file, a "
-            f"polars data frame or a pair of arrays (X, y), got {type(data).__name__}."
+            "data frame of polars, pandas or Arrow, or a pair of arrays (X, y), got "
+            f"{type(data).__name__}."
         )
     else:
         frame = read_table(data)
@@ -82,7 +100,7 @@ def load_table(
             "Name the column to predict with target (--target); the table has "
             f"{', '.join(map(repr, frame.columns[:20]))}."
         )
-    table = encode_table(frame, target, task=task, drop=drop)
+    table = encode_table(frame, target, task=task, drop=drop, weight=weight, groups=groups)
     return dataclasses.replace(table, source=source | {"drop": list(drop)})
 
 
@@ -156,6 +174,8 @@ def sweep(
         table = load_table(data, target, task=task, drop=drop)
     elif target is not None or task is not None or drop:
         raise ValueError("target, task and drop belong to load_table, which made this table.")
+    elif data.sample_weight is not None or data.groups is not None:
+        raise ValueError("A sweep has no weights and no groups; regjax.fits has.")
     else:
         table = data
     names = named or model_names(["mlp" if table.source.get("name") == "digits" else "linear"])

@@ -36,9 +36,14 @@ def scale_features(X: Any) -> Scaler:
     """
     xp = X.__array_namespace__()
     mean = xp.mean(X, axis=0)
-    deviation = xp.sqrt(xp.mean(xp.square(X - mean), axis=0))
+    return as_scaler(mean, xp.sqrt(xp.mean(xp.square(X - mean), axis=0)))
+
+
+def as_scaler(mean: Any, deviation: Any) -> Scaler:
+    """Return the scaler of these moments; a column constant up to rounding has scale infinity."""
+    xp = mean.__array_namespace__()
     # A constant column comes out of the mean with rounding noise of this size.
-    noise = 8 * xp.finfo(X.dtype).eps * xp.abs(mean)
+    noise = 8 * xp.finfo(mean.dtype).eps * xp.abs(mean)
     return Scaler(mean, xp.where(deviation > noise, deviation, xp.inf))
 
 

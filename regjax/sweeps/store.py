@@ -1,72 +1,14 @@
-"""The folder of a run: tables, manifest, chosen models, figures; written whole, read by `load`."""
+"""What a sweep leaves in its folder: tables, chosen models, figures; `load` reads any run."""
 
 from __future__ import annotations
 
-import json
 import pathlib
-import platform
-import shutil
-import tempfile
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
-import jax
-
-from regjax.sweeps.catalog import MODELS
 from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.folder import data_record, read_manifest, write_folder
 from regjax.sweeps.result import SweepResult
-
-MANIFEST = "manifest.json"
-_FORMAT = "regjax-run-1"
-_PACKAGES = ("regjax", "jax", "jaxlib", "optax", "numpy", "equinox", "polars")
-_FILES = {
-    MANIFEST,
-    "choices.csv",
-    "figures",
-    "models",
-    "results.csv",
-    "results.parquet",
-    "summary.csv",
-    "times.csv",
-    *(f"coefficients_{name}.csv" for name in MODELS),
-}
-
-
-def check_folder(out: str | pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
-    """Return `out` if a run may be written there; before the sweep, so that none is lost.
-
-    Raises:
-        ValueError: if it is a file, holds another run (unless `overwrite`), holds anything
-            else, or cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     check_folder(folder) == pathlib.Path(folder).resolve()
-        True
-    """
-    shown, out = str(out), pathlib.Path(out).resolve()
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{shown!r} is a file; name a folder for the results.")
-    ancestor = next(folder for folder in out.parents if folder.exists())
-    try:
-        pathlib.Path(tempfile.mkdtemp(dir=ancestor)).rmdir()
-    except OSError as error:
-        raise ValueError(
-            f"{shown!r} cannot be written: no folder can be made in {str(ancestor)!r}."
-        ) from error
-    held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
-    if held:
-        if not _is_run(out) or held - _FILES:
-            raise ValueError(
-                f"{shown!r} is not empty and holds more than a run; name another folder."
-            )
-        if not overwrite:
-            raise ValueError(
-                f"{shown!r} already holds a run; name another folder or use --overwrite."
-            )
-    return out
 
 
 def save_run(
@@ -102,33 +44,23 @@ def save_run(
         ...     load(out, "lasso").lambda_ == result.best()["lasso"].lambda_
         True
     """
-    out = check_folder(out, overwrite=overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        fresh, old = beside / "new", beside / "old"
-        _write(result, fresh)
+
+    def write(folder: pathlib.Path) -> dict[str, Any]:
+        _write(result, folder)
         if draw is not None:
-            draw(result, fresh / "figures")
-        if out.exists():
-            out.rename(old)
-        try:
-            fresh.rename(out)
-        except OSError:
-            if old.exists():
-                old.rename(out)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return out
+            draw(result, folder / "figures")
+        return _manifest(result)
+
+    return write_folder(out, write, overwrite=overwrite)
 
 
 def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
     """Return a chosen model from a run's folder, or from one model file.
 
     Args:
-        path: folder written by `regjax sweep`, or a `.safetensors` file in it.
-        model: which model of the folder; by default the one of least validation loss.
+        path: folder written by `regjax sweep` or `regjax cv`, or a `.safetensors` file in it.
+        model: which model of the folder; by default the one that the run chose: of a sweep that
+            of least validation loss, of a cross-validation that of its rule.
 
     Raises:
         ValueError: if there is no run or no such model.
@@ -137,33 +69,33 @@ def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
         >>> load("nowhere")
         Traceback (most recent call last):
             ...
-        ValueError: 'nowhere' holds no run of regjax sweep.
+        ValueError: 'nowhere' holds no run of regjax.
     """
     path = pathlib.Path(path)
     if path.is_file():
+        if model is not None:
+            raise ValueError(f"{str(path)!r} is a single model: leave out the name {model!r}.")
         return FittedModel.load(path)
-    if not _is_run(path):
-        raise ValueError(f"{str(path)!r} holds no run of regjax sweep.")
-    manifest = json.loads((path / MANIFEST).read_text())
-    chosen = model or manifest.get("best_model")
-    held = [name for name in MODELS if name in manifest.get("choices", ())]
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise ValueError(f"{str(path)!r} holds no run of regjax.")
+    files = {file.stem: file for file in sorted((path / "models").glob("*.safetensors"))}
+    held = [name for name in manifest.get("choices", ()) if name in files]
+    if not held:
+        raise ValueError(
+            f"The run in {str(path)!r} chose no model: run regjax cv, or regjax path at one "
+            "strength (--lambdas 0.1)."
+        )
+    chosen = manifest.get("best_model") if model is None else model
     if chosen not in held:
         raise ValueError(
             f"The run in {str(path)!r} has no model {chosen!r}; it has {', '.join(held)}."
         )
-    return FittedModel.load(path / "models" / f"{chosen}.safetensors")
-
-
-def _is_run(path: pathlib.Path) -> bool:
-    try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and manifest.get("format") == _FORMAT
+    return FittedModel.load(files[chosen])
 
 
 def _write(result: SweepResult, folder: pathlib.Path) -> None:
-    (folder / "models").mkdir(parents=True)
+    (folder / "models").mkdir()
     result.table.write_csv(folder / "results.csv")
     result.table.write_parquet(folder / "results.parquet")
     result.summary().write_csv(folder / "summary.csv")
@@ -173,36 +105,15 @@ def _write(result: SweepResult, folder: pathlib.Path) -> None:
         fitted.save(folder / "models" / f"{name}.safetensors")
         if result.entries[name].is_linear:
             fitted.coefficients().write_csv(folder / f"coefficients_{name}.csv")
-    (folder / MANIFEST).write_text(json.dumps(_manifest(result), indent=2) + "\n")
 
 
 def _manifest(result: SweepResult) -> dict[str, Any]:
     choices = result.choices()
     best = choices.sort("validation_loss", nulls_last=True, maintain_order=True)["model"][0]
-    n_samples, n_features = result.data.X.shape
-    device = jax.devices()[0]
     return {
-        "format": _FORMAT,
         "best_model": best,
         "choices": {name: fitted.lambda_ for name, fitted in result.fitted.items()},
         "settings": result.settings,
-        "data": {
-            "n_samples": n_samples,
-            "n_features": n_features,
-            "target": result.data.encoding.target,
-            "sha256": result.data.fingerprint,
-            "source": dict(result.data.source),
-            "notes": list(result.data.notes),
-        },
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "device": f"{device.platform}: {device.device_kind}",
+        "data": data_record(result.data),
         "lanes_per_program": {name: len(entry.lambdas) for name, entry in result.entries.items()},
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

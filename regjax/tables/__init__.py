@@ -8,7 +8,8 @@ columns that look like identifiers are refused by name.
 
 from regjax.tables._columns import TableError
 from regjax.tables.encoding import Encoding, Table, Task, encode_table, table_from_arrays
-from regjax.tables.parquet import ParquetStream, open_parquet
+from regjax.tables.frames import as_frame, is_frame
+from regjax.tables.parquet import ParquetStream, encoded_batches, open_parquet
 from regjax.tables.read import read_table
 
 __all__ = [
@@ -17,7 +18,10 @@ __all__ = [
     "Table",
     "TableError",
     "Task",
+    "as_frame",
     "encode_table",
+    "encoded_batches",
+    "is_frame",
     "open_parquet",
     "read_table",
     "table_from_arrays",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,27 @@ def quoted(names: Sequence[str], most: int = 12) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def check_roles(
+    names: Sequence[str], target: str, roles: Sequence[str], drop: Sequence[str]
+) -> None:
+    """Raise unless target, other roles and dropped columns are different columns of a table."""
+    unknown = [name for name in (target, *roles, *drop) if name not in names]
+    if unknown:
+        raise TableError(f"There is no column {quoted(unknown)}; the table has {quoted(names)}.")
+    if target in drop:
+        raise TableError(f"The target {target!r} cannot be dropped.")
+    if len({target, *roles, *drop}) < 1 + len(roles) + len(set(drop)):
+        raise TableError("Target, weights, groups and dropped columns must be different ones.")
+
+
+def check_feature_names(names: Sequence[str]) -> None:
+    """Raise if two features, or one and the intercept, have the same name."""
+    taken = [*names, "(intercept)"]
+    if len(set(taken)) < len(taken):
+        twice = sorted(name for name, times in collections.Counter(taken).items() if times > 1)
+        raise TableError(f"Several features are named {quoted(twice)}: rename a column.")
+
+
 def is_text(dtype: pl.DataType) -> bool:
     """Return whether a column holds text of any kind."""
     return dtype in (pl.String, pl.Categorical, pl.Enum)
@@ -27,7 +49,27 @@ def is_text(dtype: pl.DataType) -> bool:
 
 def text(column: pl.Series) -> pl.Series:
     """Return a column as plain text."""
-    return column.cast(pl.String)
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        raise TableError(f"Column {column.name!r} holds {column.dtype}, not labels.") from error
+
+
+def as_weights(column: pl.Series) -> np.ndarray:
+    """Return a column without gaps as sample weights, or raise."""
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise TableError(f"The weights {column.name!r} hold {column.dtype} instead of numbers.")
+    values = column.cast(pl.Float64).to_numpy()
+    if (values < 0).any():
+        raise TableError(f"The weights {column.name!r} must be at least 0.")
+    return values
+
+
+def too_wide(X: np.ndarray) -> np.ndarray:
+    """Return which columns (n_features,) have squares that overflow, or vanish though they vary."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation, spread = X.std(axis=0), np.ptp(X, axis=0)
+    return ~np.isfinite(deviation) | ((deviation == 0) & (spread > 0))
 
 
 def refuse_missing(frame: pl.DataFrame) -> None:

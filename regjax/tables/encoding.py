@@ -12,6 +12,9 @@ import polars as pl
 
 from regjax.tables._columns import (
     TableError,
+    as_weights,
+    check_feature_names,
+    check_roles,
     encode_column,
     feature_names,
     is_text,
@@ -19,7 +22,9 @@ from regjax.tables._columns import (
     quoted,
     refuse_missing,
     text,
+    too_wide,
 )
+from regjax.tables.frames import as_frame
 
 Task = Literal["regression", "classification"]
 
@@ -46,16 +51,22 @@ class Encoding:
     def feature_names(self) -> list[str]:
         return [name for column in self.columns for name in feature_names(*column)]
 
-    def encode(self, frame: pl.DataFrame) -> np.ndarray:
+    def encode(self, data: Any) -> np.ndarray:
         """Return the features (n_rows, n_features), float64, of a table with these columns.
+
+        They are found by name, in any order and among others, in a data frame of polars, pandas
+        or Arrow.
 
         Raises:
             TableError: for a missing column, a missing or infinite value, a type that
                 changed, or a level that was not there when the encoding was learned.
         """
+        frame = as_frame(data)
         absent = [name for name, _ in self.columns if name not in frame.columns]
         if absent:
-            raise TableError(f"The table lacks the column(s) {quoted(absent)}.")
+            raise TableError(
+                f"The table lacks the column(s) {quoted(absent)}; it has {quoted(frame.columns)}."
+            )
         if frame.height == 0:
             raise TableError("The table has no rows.")
         refuse_missing(frame.select([name for name, _ in self.columns]))
@@ -83,6 +94,8 @@ class Table:
         encoding: how both came out of their columns.
         notes: what a user should know of the encoding, one sentence each.
         source: where it came from, for the record: a name, a file's SHA-256, dropped columns.
+        sample_weight: (n_samples,) of a column of weights, or None.
+        groups: (n_samples,) labels, as text, of rows that belong together, or None.
     """
 
     X: np.ndarray
@@ -90,27 +103,45 @@ class Table:
     encoding: Encoding
     notes: tuple[str, ...] = ()
     source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.y)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of features, response and names, in hexadecimal."""
+        """SHA-256 of features, response and names, and of weights and groups, in hexadecimal."""
         digest = hashlib.sha256(repr(self.encoding).encode())
         digest.update(self.X.tobytes())
         digest.update(self.y.tobytes())
+        if self.sample_weight is not None:
+            digest.update(self.sample_weight.tobytes())
+        if self.groups is not None:
+            digest.update(repr(self.groups.tolist()).encode())
         return digest.hexdigest()
 
 
 def encode_table(
-    frame: pl.DataFrame, target: str, *, task: Task | None = None, drop: Sequence[str] = ()
+    data: Any,
+    target: str,
+    *,
+    task: Task | None = None,
+    drop: Sequence[str] = (),
+    weight: str | None = None,
+    groups: str | None = None,
 ) -> Table:
-    """Return features and response of a data frame.
+    """Return features and response of a data frame of polars, pandas or Arrow.
 
     Args:
-        frame: one row per sample.
+        data: one row per sample.
         target: name of the response column.
         task: by default classification for text, booleans, and integers with at most 10
             values, each on average in 10 rows or more; regression for other numbers.
         drop: columns to leave out.
+        weight: name of a column of sample weights, at least 0, which is no feature.
+        groups: name of a column that tells which rows belong together, which is no feature.
 
     Raises:
         TableError: for whatever cannot be used; every offending column is named.
@@ -123,23 +154,21 @@ def encode_table(
         >>> encode_table(frame, "price").encoding.feature_names
         ['area', 'heat=gas', 'heat=oil', 'heat=pump']
     """
-    unknown = [name for name in (target, *drop) if name not in frame.columns]
-    if unknown:
-        raise TableError(
-            f"There is no column {quoted(unknown)}; the table has {quoted(frame.columns)}."
-        )
-    if target in drop:
-        raise TableError(f"The target {target!r} cannot be dropped.")
+    frame = as_frame(data)
+    roles = [name for name in (weight, groups) if name is not None]
+    check_roles(frame.columns, target, roles, drop)
     frame = frame.drop(list(drop))
-    features = [name for name in frame.columns if name != target]
+    features = [name for name in frame.columns if name not in (target, *roles)]
     if not features:
-        raise TableError(f"{target!r} is the only column: there is nothing to predict it from.")
+        raise TableError(f"There is nothing but {quoted([target, *roles])} to predict from.")
     if frame.height < 3:
-        raise TableError(f"The table has {frame.height} row(s); a sweep needs at least 3.")
+        raise TableError(f"The table has {frame.height} row(s); a fit needs at least 3.")
     refuse_missing(frame)
     notes: list[str] = []
     columns = tuple((name, levels(frame[name], frame.height)) for name in features)
     response = frame[target]
+    if not (is_text(response.dtype) or response.dtype.is_numeric() or response.dtype == pl.Boolean):
+        raise TableError(f"The target {target!r} holds {response.dtype}; use numbers or text.")
     task = task or _guess_task(response, notes)
     classes: tuple[str, ...] = ()
     if response.n_unique() == 1:
@@ -161,16 +190,16 @@ def encode_table(
                 "--task classification."
             )
         y = response.cast(pl.Float64).to_numpy()
+        if too_wide(y[:, None]).any():
+            raise TableError(
+                f"The values of the target {target!r} are too large or too small to be squared: "
+                "rescale them."
+            )
     encoding = Encoding(columns, target, task, classes)
     names = encoding.feature_names
-    taken = [*names, "(intercept)"]
-    if len(set(taken)) < len(taken):
-        twice = sorted({name for name in taken if taken.count(name) > 1})
-        raise TableError(f"Several features are named {quoted(twice)}: rename a column.")
+    check_feature_names(names)
     X = encoding.encode(frame)
-    with np.errstate(over="ignore", invalid="ignore"):
-        deviation, spread = X.std(axis=0), np.ptp(X, axis=0)
-    lost = ~np.isfinite(deviation) | ((deviation == 0) & (spread > 0))
+    lost = too_wide(X)
     if lost.any():
         named = [name for name, flag in zip(names, lost, strict=True) if flag]
         raise TableError(
@@ -181,11 +210,21 @@ def encode_table(
         for name in features
         if _counts_rows(frame[name])
     ]
-    constant = [name for name, width in zip(names, spread, strict=True) if width == 0]
+    constant = [name for name, width in zip(names, np.ptp(X, axis=0), strict=True) if width == 0]
     if constant:
         notes.append(f"Constant column(s) {quoted(constant)} get the coefficient 0.")
+    sample_weight = None if weight is None else as_weights(frame[weight])
+    if sample_weight is not None and not sample_weight.any():
+        raise TableError(f"The weights {weight!r} are all 0.")
     dtype = np.int32 if task == "classification" else np.float64
-    return Table(X, y.astype(dtype), encoding, tuple(notes))
+    return Table(
+        X,
+        y.astype(dtype),
+        encoding,
+        tuple(notes),
+        sample_weight=sample_weight,
+        groups=None if groups is None else text(frame[groups]).to_numpy(),
+    )
 
 
 def table_from_arrays(X: np.ndarray, y: np.ndarray, *, task: Task | None = None) -> Table:
@@ -219,10 +258,6 @@ def _counts_rows(column: pl.Series) -> bool:
 def _guess_task(response: pl.Series, notes: list[str]) -> Task:
     if is_text(response.dtype) or response.dtype == pl.Boolean:
         return "classification"
-    if not response.dtype.is_numeric():
-        raise TableError(
-            f"The target {response.name!r} holds {response.dtype}; use numbers or text."
-        )
     if response.dtype.is_integer():
         values = response.n_unique()
         if values <= 10 and 10 * values <= len(response):

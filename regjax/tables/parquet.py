@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import polars as pl
 
-from regjax.tables._columns import TableError, is_text, levels, quoted, refuse_missing
+from regjax.tables._columns import (
+    TableError,
+    as_weights,
+    check_feature_names,
+    check_roles,
+    is_text,
+    levels,
+    quoted,
+    refuse_missing,
+)
 from regjax.tables.encoding import Encoding
+
+Batch = TypeVar("Batch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +35,26 @@ class ParquetStream:
         encoding: how columns become features; `encoding.feature_names` names them.
         weight: name of the column of sample weights, or None.
         n_rows: of all files.
+        source: where they came from, for the record: a name, the files, dropped columns.
     """
 
     files: tuple[pathlib.Path, ...]
     encoding: Encoding
     weight: str | None
     n_rows: int
+    source: Mapping[str, Any]
+
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the files, one after the other, in hexadecimal."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
 
     def batches(self, rows: int = 65_536) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield `(X, y)`, or `(X, y, sample_weight)`, of at most `rows` rows each.
@@ -44,21 +71,16 @@ class ParquetStream:
             ...     [len(y) for X, y in open_parquet(folder, "price").batches(2)]
             [2, 1]
         """
-        if rows < 1:
-            raise ValueError(f"rows must be at least 1, got {rows}.")
-        numbers = [self.encoding.target, *([] if self.weight is None else [self.weight])]
-        names = [*(name for name, _ in self.encoding.columns), *numbers]
-        for file in self.files:
-            table = pl.scan_parquet(file).select(names)
-            for start in range(0, _height(file), rows):
-                try:
-                    frame = table.slice(start, rows).collect()
-                    refuse_missing(frame)
-                    response = [frame[name].cast(pl.Float64).to_numpy() for name in numbers]
-                    batch = (self.encoding.encode(frame), *response)
-                except (TableError, pl.exceptions.PolarsError, OSError) as error:
-                    raise TableError(f"{str(file)!r}, from row {start} on: {error}") from error
-                yield batch
+        names = [*(name for name, _ in self.encoding.columns), self.encoding.target]
+
+        def batch(frame: pl.DataFrame) -> tuple[np.ndarray, ...]:
+            refuse_missing(frame)
+            y = frame[self.encoding.target].cast(pl.Float64).to_numpy()
+            weight = () if self.weight is None else (as_weights(frame[self.weight]),)
+            return self.encoding.encode(frame), y, *weight
+
+        names += [] if self.weight is None else [self.weight]
+        return _over_batches(self.files, names, rows, batch)
 
 
 def open_parquet(
@@ -93,10 +115,7 @@ def open_parquet(
         >>> lasso_path(statistics).coef.shape
         (100, 1)
     """
-    root = pathlib.Path(path)
-    files = tuple(sorted(root.rglob("*.parquet"))) if root.is_dir() else (root,)
-    if not files or not files[0].is_file():
-        raise TableError(f"There is no Parquet file at {str(path)!r}.")
+    files = _files(path)
     schema = _schema(files[0])
     for file in files[1:]:
         if _schema(file) != schema:
@@ -105,13 +124,7 @@ def open_parquet(
                 "columns: write them alike."
             )
     named = [target, *([] if weight is None else [weight])]
-    unknown = [name for name in (*named, *drop) if name not in schema]
-    if unknown:
-        raise TableError(
-            f"There is no column {quoted(unknown)}; the files have {quoted(list(schema))}."
-        )
-    if len({*named, *drop}) < len(named) + len(set(drop)):
-        raise TableError("Target, weight and dropped columns must be different ones.")
+    check_roles(list(schema), target, named[1:], drop)
     for name in named:
         if not (schema[name].is_numeric() or schema[name] == pl.Boolean):
             raise TableError(f"Column {name!r} holds {schema[name]} instead of numbers.")
@@ -128,7 +141,68 @@ def open_parquet(
         column = table.select(name)
         seen = column.unique() if is_text(schema[name]) else column.head(0)
         columns.append((name, levels(seen.collect(engine="streaming")[name], n_rows)))
-    return ParquetStream(files, Encoding(tuple(columns), target, "regression"), weight, n_rows)
+    encoding = Encoding(tuple(columns), target, "regression")
+    check_feature_names(encoding.feature_names)
+    source = {"name": str(path), "files": len(files), "drop": list(drop)}
+    return ParquetStream(files, encoding, weight, n_rows, source)
+
+
+def encoded_batches(
+    path: str | pathlib.Path, encoding: Encoding, rows: int = 65_536
+) -> Iterator[np.ndarray]:
+    """Yield the features of the Parquet files at `path`, at most `rows` rows at a time.
+
+    Raises:
+        TableError: if a file lacks a column of `encoding`, before anything is read; or for
+            values that `Encoding.encode` refuses.
+
+    Example:
+        >>> import tempfile
+        >>> import polars as pl
+        >>> encoding = Encoding((("area", None),), "price", "regression")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "new.parquet"
+        ...     pl.DataFrame({"area": [50, 80, 65]}).write_parquet(path)
+        ...     [len(X) for X in encoded_batches(folder, encoding, 2)]
+        [2, 1]
+    """
+    files = _files(path)
+    names = [name for name, _ in encoding.columns]
+    for file in files:
+        held = list(_schema(file))
+        absent = [name for name in names if name not in held]
+        if absent:
+            raise TableError(
+                f"{str(file)!r} lacks the column(s) {quoted(absent)}; it has {quoted(held)}."
+            )
+    return _over_batches(files, names, rows, encoding.encode)
+
+
+def _files(path: str | pathlib.Path) -> tuple[pathlib.Path, ...]:
+    root = pathlib.Path(path)
+    files = tuple(sorted(root.rglob("*.parquet"))) if root.is_dir() else (root,)
+    if not files or not files[0].is_file():
+        raise TableError(f"There is no Parquet file at {str(path)!r}.")
+    return files
+
+
+def _over_batches(
+    files: tuple[pathlib.Path, ...],
+    names: list[str],
+    rows: int,
+    convert: Callable[[pl.DataFrame], Batch],
+) -> Iterator[Batch]:
+    """Yield what `convert` makes of the columns `names` of every batch of rows."""
+    if rows < 1:
+        raise ValueError(f"rows must be at least 1, got {rows}.")
+    for file in files:
+        table = pl.scan_parquet(file).select(names)
+        for start in range(0, _height(file), rows):
+            try:
+                batch = convert(table.slice(start, rows).collect())
+            except (TableError, pl.exceptions.PolarsError, OSError) as error:
+                raise TableError(f"{str(file)!r}, from row {start} on: {error}") from error
+            yield batch
 
 
 def _schema(file: pathlib.Path) -> dict[str, pl.DataType]:
