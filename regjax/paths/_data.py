@@ -9,6 +9,7 @@ import numpy as np
 from regjax.paths._input import Matrix, dense
 
 _BLOCK_ENTRIES = 2**22
+_CACHED = 512
 # Squared means, in squared deviations, beyond which a column is far from 0.
 _FAR = 1e6
 
@@ -34,16 +35,6 @@ class Columns:
         self.X, self.weight, self.mean, self.deviation = X, weight, mean, deviation
         self.basis = basis
         self._far = np.square(mean) > _FAR * np.square(deviation)
-
-    def one(self, lanes: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return one column for each of `lanes`, (n_lanes, n)."""
-        moved = dense(self.X[:, columns]).T - self.mean[lanes, columns][:, None]
-        moved /= self.deviation[lanes, columns][:, None]
-        if self.basis.shape[2]:
-            weighted = moved * self.weight[lanes]
-            inside = np.einsum("lnf,ln->lf", self.basis[lanes], weighted)
-            moved -= np.einsum("lnf,lf->ln", self.basis[lanes], inside)
-        return moved
 
     def many(self, lane: int, columns: np.ndarray) -> np.ndarray:
         """Return `columns` of one lane times the root of its weights, (n, n_columns)."""
@@ -83,11 +74,34 @@ class Columns:
         moved = weighted @ part - np.outer(weighted.sum(axis=1), self.mean[lane, columns])
         return moved / self.deviation[lane, columns]
 
-    def correlations(self, lane: int, residuals: np.ndarray) -> np.ndarray:
-        """Return (r, p) products of all columns with residuals (r, n) times the root weights."""
+    def correlations(self, lane: int | np.ndarray, residuals: np.ndarray) -> np.ndarray:
+        """Return (r, p) products of all columns with residuals (r, n) times the root weights.
+
+        Of one lane, or of one lane (r,) for each residual.
+        """
         weighted = residuals * np.sqrt(self.weight[lane])
-        total = weighted.sum(axis=1)
-        return (weighted @ self.X - np.outer(total, self.mean[lane])) / self.deviation[lane]
+        products = weighted @ self.X
+        products -= weighted.sum(axis=1, keepdims=True) * self.mean[lane]
+        products /= self.deviation[lane]
+        return products
+
+    def steepest(self, lane: int, residuals: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        """Return (r,) the largest correlations with residuals (r, n), in bounds (p,).
+
+        A block of columns at a time, so that what comes between stays in the cache.
+        """
+        weighted = residuals * np.sqrt(self.weight[lane])
+        total = weighted.sum(axis=1, keepdims=True)
+        factor = 1 / (self.deviation[lane] * bound)
+        largest = np.zeros(len(residuals))
+        for start in range(0, len(bound), _CACHED):
+            part = slice(start, start + _CACHED)
+            products = weighted @ self.X[:, part]
+            products -= total * self.mean[lane, part]
+            products *= factor[part]
+            np.abs(products, out=products)
+            np.maximum(largest, products.max(axis=1), out=largest)
+        return largest
 
     def fitted(self, lane: int, b: np.ndarray) -> np.ndarray:
         """Return (r, n) what coefficients (r, p) give, times the root of the weights."""

@@ -7,215 +7,227 @@ the active set, so lanes need no branches. References: Osborne, Presnell and Tur
 approach to variable selection in least squares problems"; Efron and others (2004), "Least angle
 regression", section 3.1.
 
+Columns are divided by their factors of lambda, and coefficients multiplied by them, so that all
+correlations have the one bound lambda.
+
 The caller certifies what comes out: rounding grows with the number of kinks, and dependent
 columns are left out until the active set changes.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-
-from regjax.paths._data import Columns
 
 _DEPENDENT = 1e-10
 
 
 class Design(Protocol):
-    """The columns of every lane, centred, as the homotopy needs them.
-
-    A lane is one response under one weighting of the rows; lanes of one weighting are neighbours.
-
-    Attributes:
-        cross: (n_lanes, p) correlations of the response with every column.
-        strength: (n_lanes, p) positive factors of lambda.
-        capacity: the most columns that can be active at once.
-    """
-
-    cross: np.ndarray
-    strength: np.ndarray
-    capacity: int
+    """The columns in play of every lane, centred and divided by their factors of lambda."""
 
     def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
         """Keep what is needed of `columns` as the new active ones in `slots`."""
 
-    def inner(self, columns: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def inner(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return each lane's products of one column with the active ones, and its square."""
 
-    def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """Return (n_lanes, p) products of all columns with the active ones times d, by strength."""
+    def slopes(self, d: np.ndarray) -> np.ndarray:
+        """Return (n_lanes, n_columns) products of the columns with the active ones times d."""
 
 
 class GramDesign:
-    """Lanes given by their Gram matrices (n_weightings, p, p), p small."""
+    """Lanes given by their Gram matrices (n_weightings, p, p): every column has its own slot.
 
-    def __init__(self, gram: np.ndarray, cross: np.ndarray, strength: np.ndarray) -> None:
-        self.gram, self.cross, self.strength = gram, cross, strength
-        self.capacity = cross.shape[1]
-        self._lane = np.arange(len(cross))
-        self._of = np.repeat(np.arange(len(gram)), len(cross) // len(gram))
+    Lanes of one weighting are neighbours.
+    """
+
+    def __init__(self, gram: np.ndarray, n_lanes: int) -> None:
+        self._gram = gram
+        self._of = np.repeat(np.arange(len(gram)), n_lanes // len(gram))
+        self._lane = np.arange(n_lanes)
 
     def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
         pass
 
-    def inner(self, columns: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.gram[self._of, columns]
-        return np.take_along_axis(rows, active, axis=1), rows[self._lane, columns]
+    def inner(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._gram[self._of, columns]
+        return rows, rows[self._lane, columns]
 
-    def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
-        full = np.zeros_like(self.cross)
-        np.add.at(full, (self._lane[:, None], active), d)
-        by_weighting = full.reshape(len(self.gram), -1, full.shape[1])
-        return np.matmul(by_weighting, self.gram).reshape(full.shape) / self.strength
+    def slopes(self, d: np.ndarray) -> np.ndarray:
+        by_weighting = d.reshape(len(self._gram), -1, d.shape[1])
+        return np.matmul(by_weighting, self._gram).reshape(d.shape)
 
 
-class DataDesign:
-    """Lanes that weigh few rows; `of` (n_lanes,) tells which weighting is a lane's."""
+class Piece(NamedTuple):
+    """What lanes are between two kinks: `b + (here - lambda) d` in the slots."""
+
+    here: np.ndarray
+    b: np.ndarray
+    d: np.ndarray
+    sign: np.ndarray
+    active: np.ndarray
+
+
+class Walk:
+    """How far lanes have come.
+
+    Attributes:
+        strength: (n_lanes, p) positive factors of lambda.
+        lambdas: (n_lanes, n_lambdas), descending.
+        paths: (n_lanes, n_lambdas, p) coefficients at the lambdas that were passed, else 0.
+        here: (n_lanes,) lambdas at which they are.
+        active: (n_lanes, capacity) which columns in play the slots hold, where they are used.
+        sign: (n_lanes, capacity) signs of the coefficients, 0 where a slot is not used.
+        b: (n_lanes, capacity) coefficients times their strengths.
+        inverse: (n_lanes, capacity, capacity) inverse Gram matrices of the active columns.
+        dependent: (n_lanes, p) whether a column was found to depend on the active ones.
+    """
+
+    _STATE = ("here", "active", "sign", "b", "inverse", "dependent")
 
     def __init__(
-        self, columns: Columns, of: np.ndarray, cross: np.ndarray, strength: np.ndarray
+        self,
+        c: np.ndarray,
+        strength: np.ndarray,
+        lambdas: np.ndarray,
+        capacity: int,
+        paths: np.ndarray,
     ) -> None:
-        self.columns, self.cross, self.strength = columns, cross, strength
-        self._of, self._weight, self._mean = of, columns.weight[of], columns.mean[of]
-        self._divisor = columns.deviation[of] * strength
-        self.capacity = min(int((self._weight > 0).sum(axis=1).max()), cross.shape[1])
-        self._active = np.zeros((len(of), self.capacity, self._weight.shape[1]))
+        self.strength, self.lambdas, self.paths = strength, lambdas, paths
+        n_lanes = len(c)
+        self.here = np.maximum(np.abs(c).max(axis=1), lambdas[:, -1])
+        self.active = np.zeros((n_lanes, capacity), dtype=int)
+        self.sign, self.b = np.zeros((n_lanes, capacity)), np.zeros((n_lanes, capacity))
+        self.inverse = np.zeros((n_lanes, capacity, capacity))
+        self.dependent = np.zeros(strength.shape, dtype=bool)
 
-    def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
-        self._active[lanes, slots] = self.columns.one(self._of[lanes], columns)
+    @property
+    def direction(self) -> np.ndarray:
+        """(n_lanes, capacity) by how much `b` grows as lambda falls."""
+        return np.matmul(self.inverse, self.sign[:, :, None])[:, :, 0]
 
-    def inner(self, columns: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        new = self.columns.one(self._of, columns)
-        weighted = new * self._weight
-        products = np.matmul(self._active, weighted[:, :, None])[:, :, 0]
-        return products, np.einsum("ln,ln->l", weighted, new)
+    @property
+    def done(self) -> np.ndarray:
+        """(n_lanes,) which lanes have passed all lambdas."""
+        return self.here <= self.lambdas[:, -1]
 
-    def slopes(self, d: np.ndarray, active: np.ndarray) -> np.ndarray:
-        weighted = np.matmul(d[:, None, :], self._active)[:, 0] * self._weight
-        products = weighted @ self.columns.X
-        products -= weighted.sum(axis=1, keepdims=True) * self._mean
-        products /= self._divisor
-        return products
+    def saved(self) -> tuple[np.ndarray, ...]:
+        """Return what `back` needs to come back here."""
+        return tuple(getattr(self, name).copy() for name in self._STATE)
 
+    def back(self, saved: tuple[np.ndarray, ...], lanes: np.ndarray) -> None:
+        """Take some lanes back to where they were."""
+        for name, old in zip(self._STATE, saved, strict=True):
+            getattr(self, name)[lanes] = old[lanes]
 
-def homotopy(design: Design, lambdas: np.ndarray, max_kinks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients (n_lanes, n_lambdas, p) at `lambdas`, and which lanes are done.
+    def keep(self, pieces: list[Piece], index: np.ndarray) -> None:
+        """Read off the grid values between the first of `pieces` and here."""
+        here, b, d, sign, active = (np.stack(part) for part in zip(*pieces, strict=True))
+        grid = (self.lambdas < here[0][:, None]) & (self.lambdas >= self.here[:, None])
+        lane, j = np.nonzero(grid)
+        lambdas = self.lambdas[lane, j]
+        at = np.count_nonzero(here[:, lane] > lambdas, axis=0) - 1
+        values = b[at, lane] + (here[at, lane] - lambdas)[:, None] * d[at, lane]
+        # A rounding past zero is zero, and slots that are not used have no sign.
+        row, slot = np.nonzero(values * sign[at, lane] > 0)
+        at, lane, j = at[row], lane[row], j[row]
+        column = index[lane, active[at, lane, slot]]
+        self.paths[lane, j, column] = values[row, slot] / self.strength[lane, column]
 
-    Args:
-        design: the columns of every lane.
-        lambdas: (n_lanes, n_lambdas), descending.
-        max_kinks: lanes that need more are not done.
-    """
-    strength = design.strength
-    # Correlations in units of their bounds: a variable may enter where they reach lambda.
-    c = design.cross / strength
-    n_lanes, p = c.shape
-    m = design.capacity
-    lane = np.arange(n_lanes)
-    active = np.zeros((n_lanes, m), dtype=int)
-    used = np.zeros((n_lanes, m), dtype=bool)
-    # Infinite where a column cannot enter: it is active, or depends on the active ones.
-    closed, dependent = np.zeros((n_lanes, p)), np.zeros((n_lanes, p))
-    sign = np.zeros((n_lanes, m))
-    b = np.zeros((n_lanes, m))
-    inverse = np.zeros((n_lanes, m, m))
-    paths = np.zeros((n_lanes, lambdas.shape[1], p))
-    end = lambdas[:, -1]
-    here = np.maximum(np.max(np.abs(c), axis=1), end)
-    barred = np.full(n_lanes, -1)
-    barred_side = np.zeros(n_lanes)
-    ahead = lambdas <= here[:, None]
-    room, rate = np.empty_like(c), np.empty_like(c)
+    def advance(
+        self, design: Design, c: np.ndarray, index: np.ndarray, n_kinks: int
+    ) -> list[Piece]:
+        """Go on for `n_kinks`, or until all lanes are done; return the pieces between kinks.
 
-    def reached(side: int, slopes: np.ndarray) -> np.ndarray:
-        """Return by how much lambda falls until correlations reach it on one side."""
-        np.multiply(c, -side, out=room)
-        np.add(room, here[:, None], out=room)
-        np.multiply(slopes, -side, out=rate)
-        np.add(rate, 1.0, out=rate)
-        # What never gets there, because its rate is not positive, is put off beyond all ends.
-        np.maximum(room, 1e-200, out=room)
-        np.maximum(rate, 1e-300, out=rate)
-        return room / rate
-
-    for _ in range(max_kinks):
-        d = np.matmul(inverse, sign[:, :, None])[:, :, 0]
-        a = design.slopes(d, active)
-        t_up, t_down = reached(1, a), reached(-1, a)
+        Args:
+            design: the columns in play.
+            c: (n_lanes, n_columns) their correlations here; they are overwritten.
+            index: (n_lanes, n_columns) which of all p columns they are.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
-            t_leave = np.where(used & (b * d < 0), -b / d, np.inf)
-        rows = lane[barred >= 0]
-        if len(rows):
-            above = barred_side[rows] > 0
-            t_up[rows[above], barred[rows[above]]] = np.inf
-            t_down[rows[~above], barred[rows[~above]]] = np.inf
-        t_enter = np.minimum(t_up, t_down)
-        t_enter += closed
-        t_enter += dependent
-        entering = np.argmin(t_enter, axis=1)
-        enter_at = t_enter[lane, entering]
-        leaving = np.argmin(t_leave, axis=1)
-        leave_at = t_leave[lane, leaving]
-        kink, left = np.minimum(enter_at, leave_at), here - end
-        going, t = kink < left, np.minimum(kink, left)
+            return self._advance(design, c, index, n_kinks)
 
-        # The grid values that this piece of the path holds.
-        # A lane that arrives is at the end exactly, whatever the difference rounds to.
-        there = np.where(going, here - t, end)
-        k, j = np.nonzero(ahead & (lambdas >= there[:, None]))
-        if len(k):
-            ahead[k, j] = False
-            values = b[k] + (here[k] - lambdas[k, j])[:, None] * d[k]
-            # A rounding past zero is zero, and slots that are not used have no sign.
-            row, slot = np.nonzero(values * sign[k] > 0)
-            paths[k[row], j[row], active[k[row], slot]] = values[row, slot]
-        b += t[:, None] * d
-        a *= t[:, None]
-        c -= a
-        here = there
-        if not going.any():
-            break
+    def _advance(
+        self, design: Design, c: np.ndarray, index: np.ndarray, n_kinks: int
+    ) -> list[Piece]:
+        here, active, sign, b, inverse = self.here, self.active, self.sign, self.b, self.inverse
+        lane, end = np.arange(len(c)), self.lambdas[:, -1]
+        own_slots = active.shape[1] == c.shape[1]
+        pieces: list[Piece] = []
+        # Infinite where a column cannot enter: it is active, or depends on the active ones.
+        shut = np.where(self.dependent[lane[:, None], index], np.inf, 0.0)
+        rows, slots = np.nonzero(sign)
+        shut[rows, active[rows, slots]] = np.inf
+        # What left at the last kink does not come back on the side where it was.
+        barred = lane[:0], lane[:0]
+        barred_side = here[:0]
 
-        leaves = going & (leave_at <= enter_at)
-        enters = going & ~leaves
-        slot = np.where(leaves, leaving, np.argmin(used, axis=1))
-        full = used.all(axis=1) & enters
-        cross, own = design.inner(entering, active)
-        cross = np.where(used, cross, 0.0)
-        u = np.matmul(inverse, cross[:, :, None])[:, :, 0]
-        schur = own - np.einsum("lm,lm->l", cross, u)
-        bad = enters & ((schur <= _DEPENDENT * own) | full)
-        if bad.any():
-            dependent[lane[bad], entering[bad]] = np.inf
-            enters &= ~bad
-        u[lane, slot] = np.where(enters, -1.0, u[lane, slot])
-        column = inverse[lane, :, slot]
-        vector = np.where(enters[:, None], u, column)
-        pivot = column[lane, slot]
-        factor = np.where(enters, 1 / np.where(enters, schur, 1.0), 0.0)
-        factor = np.where(leaves, -1 / np.where(leaves, pivot, 1.0), factor)
-        inverse += (factor[:, None] * vector)[:, :, None] * vector[:, None, :]
+        while len(pieces) < n_kinks:
+            d = self.direction
+            pieces.append(Piece(here.copy(), b.copy(), d, sign.copy(), active.copy()))
+            a = design.slopes(d)
+            # Where a correlation would be at lambda = 0 tells which bound it meets first.
+            bound = here[:, None]
+            far = c - a * bound
+            side = np.sign(far)
+            room = np.maximum(bound - side * c, 1e-300)
+            np.abs(far, out=far)
+            far += room
+            share = np.divide(room, far, out=room)
+            share += shut
+            if len(barred_side):
+                share[barred] += np.where(side[barred] == barred_side, np.inf, 0.0)
+            entering = share.argmin(axis=1)
+            enter_at = share[lane, entering] * here
+            falls = -b / d
+            falls[~(falls > 0)] = np.inf
+            leaving = falls.argmin(axis=1)
+            leave_at = falls[lane, leaving]
+            first, left = np.minimum(enter_at, leave_at), here - end
+            going, t = first < left, np.minimum(first, left)[:, None]
+            b += t * d
+            a *= t
+            c -= a
+            # A lane that arrives is at the end exactly, whatever the difference rounds to.
+            np.copyto(here, np.where(going, here - t[:, 0], end))
+            if not going.any():
+                break
 
-        rows, slots = lane[leaves], slot[leaves]
-        if len(rows):
-            columns = active[rows, slots]
-            barred[:], barred_side[:] = -1, 0.0
-            barred[rows], barred_side[rows] = columns, sign[rows, slots]
-            inverse[rows, slots, :] = 0.0
-            inverse[rows, :, slots] = 0.0
-            used[rows, slots], b[rows, slots], sign[rows, slots] = False, 0.0, 0.0
-            closed[rows, columns] = 0.0
-            dependent[rows] = 0.0
-        else:
-            barred[:] = -1
-        rows, slots = lane[enters], slot[enters]
-        if len(rows):
-            columns = entering[rows]
-            above = t_up[rows, columns] <= t_down[rows, columns]
-            active[rows, slots], used[rows, slots] = columns, True
-            sign[rows, slots] = np.where(above, 1.0, -1.0) * strength[rows, columns]
+            leaves = going & (leave_at <= enter_at)
+            slot = entering if own_slots else np.abs(sign).argmin(axis=1)
+            cross, own = design.inner(entering)
+            vector = np.matmul(inverse, cross[:, :, None])[:, :, 0]
+            schur = own - np.einsum("lm,lm->l", cross, vector)
+            # The slot is taken where there is none left.
+            apart = (schur > _DEPENDENT * own) & (sign[lane, slot] == 0)
+            enters = going & ~leaves
+            if not apart.all():
+                rows = lane[enters & ~apart]
+                columns = entering[rows]
+                shut[rows, columns] = np.inf
+                self.dependent[rows, index[rows, columns]] = True
+                enters &= apart
+            vector[lane, slot] = -1.0
+            factor = np.where(enters, 1 / schur, 0.0)
+            rows, slots = lane[leaves], leaving[leaves]
+            barred, barred_side = (rows, active[rows, slots]), sign[rows, slots]
+            if len(rows):
+                vector[rows] = inverse[rows, :, slots]
+                factor[rows] = -1 / vector[rows, slots]
+            inverse += (factor[:, None] * vector)[:, :, None] * vector[:, None, :]
+            if len(rows):
+                inverse[rows, slots, :] = 0.0
+                inverse[rows, :, slots] = 0.0
+                b[rows, slots] = sign[rows, slots] = 0.0
+                shut[rows, active[rows, slots]] = 0.0
+                at, other = np.nonzero(self.dependent[rows[:, None], index[rows]])
+                shut[rows[at], other] = 0.0
+                self.dependent[rows] = False
+            rows = lane[enters]
+            columns, slots = entering[rows], slot[rows]
+            active[rows, slots], sign[rows, slots] = columns, side[rows, columns]
             b[rows, slots] = 0.0
-            closed[rows, columns] = np.inf
+            shut[rows, columns] = np.inf
             design.enter(rows, slots, columns)
-    return paths, here <= end
+        return pieces

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._gram import gram_paths, path_rows
-from regjax.paths._homotopy import DataDesign, Design, GramDesign, homotopy
 from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
 from regjax.paths._rows import duality_gaps
 from regjax.paths._screened import screened_path
 from regjax.paths._threads import run_each
+from regjax.paths._walks import walk_data, walk_grams
 
 # Measured: where the exact path of few columns or few rows beats iterations on all lambdas.
 _FEW_COLUMNS = 64
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
 _LARGE_GRAM = 200
-# Inverse Gram matrices of the lanes that walk together: as many as caches hold.
-_WALK_ENTRIES = 2**20
-# From so many coefficients on, threads are worth their start.
-_MANY_WALKED = 2**17
 
 
 class LanePath(NamedTuple):
@@ -63,7 +58,7 @@ def solve_statistics(
     if _walks(lanes, positive, l1_ratio):
         done = {
             i: Solutions(b, _gram_gaps(lanes[i], b, positive[i], l1_ratio))
-            for i, b in _walk_grams(lanes, positive).items()
+            for i, b in walk_grams(lanes, positive).items()
         }
     ridge = l1_ratio == 0 and positive.size and not any(lane.bounded for lane in lanes)
     left = [] if ridge else [i for i in range(len(lanes)) if i not in done]
@@ -98,7 +93,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         and l1_ratio == 1
         and not any(lane.bounded for lane in lanes)
     ):
-        walked = _walk_data(form, positive)
+        walked = walk_data(form, positive)
 
     def solve(i: int) -> LanePath:
         lane, grid, response = lanes[i], positive[i], form.response[i].T
@@ -153,8 +148,10 @@ def restored(lane: Standard, solved: Solutions) -> LanePath:
     """Return solutions in the units of the data, and their gaps relative to the null objective."""
     pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(solved.b)]
     null = np.where(lane.null > 0, lane.null / 2, 1.0)
+    coefs = [coef for coef, _ in pairs]
     return LanePath(
-        np.stack([coef for coef, _ in pairs]),
+        # Those of one response are large enough not to be copied.
+        coefs[0][None] if len(coefs) == 1 else np.stack(coefs),
         np.stack([intercept for _, intercept in pairs]),
         (solved.gap + lane.missed[:, None]) / null[:, None],
     )
@@ -178,6 +175,12 @@ def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
     for i in which:
         groups.setdefault(lanes[i].cross.shape[1], []).append(i)
     return list(groups.values())
+
+
+def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
+    sizes = {lane.cross.shape[1] for lane in lanes}
+    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
+    return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
 
 
 def _least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
@@ -221,79 +224,6 @@ def _append(solved: Solutions, free: np.ndarray, gap: np.ndarray, times: int) ->
     )
 
 
-# --- the exact path of the lasso, where columns or rows are few ---
-
-
-def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
-    sizes = {lane.cross.shape[1] for lane in lanes}
-    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
-    return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
-
-
-def _walk_grams(lanes: list[Standard], lambdas: np.ndarray) -> dict[int, np.ndarray]:
-    def design(group: np.ndarray, targets: slice) -> Design:
-        grams = np.stack([lanes[i].gram for i in group])
-        return GramDesign(grams, *_vectors(lanes, group, targets))
-
-    return _walk(lanes, lambdas, lanes[0].cross.shape[1], design)
-
-
-def _walk_data(form: DataForm, lambdas: np.ndarray) -> dict[int, np.ndarray]:
-    def design(group: np.ndarray, targets: slice) -> Design:
-        cross, strength = _vectors(form.lanes, group, targets)
-        of = np.repeat(group, len(cross) // len(group))
-        return DataDesign(form.columns, of, cross, strength)
-
-    return _walk(form.lanes, lambdas, form.columns.X.shape[0], design)
-
-
-def _walk(
-    lanes: list[Standard],
-    lambdas: np.ndarray,
-    capacity: int,
-    design: Callable[[np.ndarray, slice], Design],
-) -> dict[int, np.ndarray]:
-    """Return by lane the coefficients (m, n_lambdas, q) of those that the homotopy has walked."""
-    n_lanes, m, n_lambdas = lambdas.shape
-    if not n_lambdas:
-        return {}
-    shape = (n_lanes, m, n_lambdas, lanes[0].cross.shape[1])
-    b, done = np.zeros(shape), np.zeros((n_lanes, m), dtype=bool)
-    at_once = max(8, _WALK_ENTRIES // capacity**2)
-    groups = list(_groups(n_lanes, m, at_once))
-
-    def walk(i: int) -> None:
-        group, targets = groups[i]
-        grid = lambdas[group, targets].reshape(-1, n_lambdas)
-        found, finished = homotopy(design(group, targets), grid, max_kinks=8 * capacity + 50)
-        b[group, targets] = found.reshape(b[group, targets].shape)
-        done[group, targets] = finished.reshape(len(group), -1)
-
-    run_each(walk, range(len(groups)), worthwhile=b.size >= _MANY_WALKED)
-    return {int(i): b[i] for i in np.flatnonzero(done.all(axis=1))}
-
-
-def _groups(n_lanes: int, m: int, at_once: int) -> Iterator[tuple[np.ndarray, slice]]:
-    """Yield lanes and responses whose pairs are about `at_once` each."""
-    targets = min(m, at_once)
-    width = max(1, at_once // targets)
-    for first in range(0, n_lanes, width):
-        group = np.arange(first, min(first + width, n_lanes))
-        for start in range(0, m, targets):
-            yield group, slice(start, start + targets)
-
-
-def _vectors(
-    lanes: list[Standard], group: np.ndarray, targets: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return correlations and strengths (n_pairs, q), the responses of a lane together."""
-    cross = [lanes[i].cross[targets] for i in group]
-    strength = [
-        np.broadcast_to(lanes[i].l1, part.shape) for i, part in zip(group, cross, strict=True)
-    ]
-    return np.concatenate(cross), np.concatenate(strength)
-
-
 # --- certificates ---
 
 
@@ -310,10 +240,8 @@ def _lasso_gaps(
     one, response = form.lanes[lane], form.response[lane, :, target]
     active = np.flatnonzero(b.any(axis=0))
     residual = response - b[:, active] @ form.columns.many(lane, active).T
-    z = form.columns.correlations(lane, residual)
-    np.abs(z, out=z)
-    z /= one.l1
-    shrink = lambdas / np.maximum(z.max(axis=1), np.finfo(float).tiny)
+    steepest = form.columns.steepest(lane, residual, one.l1)
+    shrink = lambdas / np.maximum(steepest, np.finfo(float).tiny)
     ry, rr = residual @ response, np.einsum("kn,kn->k", residual, residual)
     s = np.clip(ry / np.where(rr > 0, rr, 1.0), -shrink, shrink)
     primal = rr / 2 + lambdas * (np.abs(b[:, active]) @ one.l1[active])
