@@ -10,6 +10,7 @@ Penalties and the functions used with them are importable from here. Further roo
     regjax.regression    ridge, lasso and elastic net by descent
     regjax.diagnostics   weight statistics, sparsity, pruning, condition number
     regjax.sweeps        vmapped lambda sweeps (extra `sweep`)
+    regjax.fits          paths and cross-validation of a table (extra `sweep`)
     regjax.plots         figures (extra `plots`)
     regjax.sklearn       scikit-learn's estimators on these paths (extra `sklearn`)
 
@@ -30,6 +31,7 @@ _ROOMS = {
     "conventions": ["regularization_loss"],
     "datasets": [],
     "diagnostics": [],
+    "fits": [],
     "losses": [],
     "masks": [],
     "objectives": ["activation_l1", "activation_l2", "penalized_loss"],
@@ -94,6 +96,7 @@ _ROOMS = {
 # Rooms that need an extra: its name, and the packages of it that they load.
 _EXTRAS = {
     "datasets": ("sweep", ["polars"]),
+    "fits": ("sweep", ["polars"]),
     "plots": ("plots", ["matplotlib"]),
     "sklearn": ("sklearn", ["sklearn"]),
     "sweeps": ("sweep", ["equinox", "polars", "safetensors"]),

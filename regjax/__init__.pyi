@@ -3,6 +3,7 @@
 from regjax import conventions as conventions
 from regjax import datasets as datasets
 from regjax import diagnostics as diagnostics
+from regjax import fits as fits
 from regjax import losses as losses
 from regjax import masks as masks
 from regjax import objectives as objectives

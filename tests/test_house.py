@@ -28,6 +28,7 @@ ROWS = [
     ["tables"],
     ["datasets"],
     ["sweeps"],
+    ["fits"],
     ["plots", "sklearn"],
     ["cli"],
 ]
@@ -44,6 +45,7 @@ NEED_NO_EXAMPLE = {
     "Choice",
     "ConvergenceWarning",
     "CrossValidation",
+    "CrossValidationFit",
     "Encoding",
     "LaneRun",
     "LeastSquares",
@@ -54,6 +56,7 @@ NEED_NO_EXAMPLE = {
     "Metrics",
     "ParquetStream",
     "Path",
+    "PathFit",
     "Penalty",
     "Solution",
     "Table",
@@ -258,7 +261,7 @@ for name in regjax._HOMES.keys() - set(regjax.__all__):
 inspect.getmembers(regjax)
 """)
     hints = dict(zip(words[::2], words[1::2], strict=True))
-    sweep = ["datasets", "load", "sweep", "sweeps", "tables"]
+    sweep = ["datasets", "fits", "load", "sweep", "sweeps", "tables"]
     own = {room: f"'regjax[{room}]'" for room in ("plots", "sklearn")}
     assert hints == own | dict.fromkeys(sweep, "'regjax[sweep]'")
 

@@ -77,12 +77,17 @@ def condition(X: np.ndarray, y: np.ndarray, model: Model) -> Conditioning:
     """Return the identity for a float64 model, else the map to mean 0 and deviation 1."""
     n_features = X.shape[1]
     if model.dtype == "float64":
-        return Conditioning(np.zeros(n_features), np.ones(n_features), np.zeros(()), np.ones(()))
+        return no_conditioning(n_features)
     deviation = X.std(axis=0)
     y_offset, y_unit = np.zeros(()), np.ones(())
     if model.task == "regression":
         y_offset, y_unit = np.asarray(y.mean()), np.asarray(y.std())
     return Conditioning(X.mean(axis=0), np.where(deviation > 0, deviation, 1), y_offset, y_unit)
+
+
+def no_conditioning(n_features: int) -> Conditioning:
+    """Return the identity."""
+    return Conditioning(np.zeros(n_features), np.ones(n_features), np.zeros(()), np.ones(()))
 
 
 class Fit(NamedTuple):

@@ -1,0 +1,383 @@
+"""From a table to its path or its cross-validation, and to chosen models that predict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from regjax.fits.data import (
+    Data,
+    Moments,
+    batches,
+    moments_of_statistics,
+    moments_of_table,
+)
+from regjax.paths import (
+    CrossValidation,
+    Path,
+    elastic_net_cv,
+    elastic_net_path,
+    fold_statistics,
+    k_folds,
+    statistics_of_batches,
+    time_ordered_folds,
+)
+from regjax.sweeps import FittedModel
+from regjax.sweeps.least_squares import LeastSquaresModel
+from regjax.sweeps.model import no_conditioning
+from regjax.sweeps.result import Rule
+from regjax.tables import ParquetStream, TableError
+
+
+@dataclasses.dataclass(frozen=True)
+class PathFit:
+    """The path of a table; made by `fit_path`.
+
+    Attributes:
+        path: coefficients in the units of the data, under the names of the features.
+        mean, scale: (n_features,) means and standard deviations of the features; constant ones
+            have the scale 0.
+        r2: (n_lambdas,) share of the target's variance that the fit explains, of the rows that it
+            was fitted to.
+        data: what it was fitted to.
+        fitted: of a path of a single lambda its model, else empty.
+        settings: arguments of the fit.
+    """
+
+    path: Path
+    mean: np.ndarray
+    scale: np.ndarray
+    r2: np.ndarray
+    data: Data
+    fitted: dict[str, FittedModel]
+    settings: dict[str, Any]
+
+    def strengths(self) -> pl.DataFrame:
+        """Return by lambda the number of coefficients that are not 0, `r2` and the duality gap."""
+        path = self.path
+        return pl.DataFrame(
+            {
+                "lambda_": path.lambdas,
+                "nonzeros": np.count_nonzero(path.coef, axis=1),
+                "r2": self.r2,
+                "duality_gap": path.duality_gap,
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossValidationFit:
+    """The cross-validation of a table; made by `cross_validate`.
+
+    Attributes:
+        cv: errors by fold, both choices, and the path of the chosen mix.
+        mean, scale: (n_features,) means and standard deviations of the features; constant ones
+            have the scale 0.
+        y_variance: of the target over all rows, what errors are compared with.
+        data: what it was fitted to.
+        rule: which of the two choices is the model to predict with.
+        fitted: the models of all rows at "minimum" and "one_standard_error".
+        settings: arguments of the fit.
+    """
+
+    cv: CrossValidation
+    mean: np.ndarray
+    scale: np.ndarray
+    y_variance: float
+    data: Data
+    rule: Rule
+    fitted: dict[str, FittedModel]
+    settings: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.cv.path
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the least error is at the least lambda, so that smaller ones may be better."""
+        return len(self.path.lambdas) > 1 and 0 < self.cv.lambda_ == self.path.lambdas[-1]
+
+    def choices(self) -> pl.DataFrame:
+        """Return both choices: strength, coefficients that are not 0, error and R^2 of test rows.
+
+        R^2 is 1 less the mean error of the test rows over the variance of the target.
+        """
+        cv = self.cv
+        mix = int(np.flatnonzero(cv.l1_ratios == cv.l1_ratio)[0])
+        rows = []
+        for name, fitted in self.fitted.items():
+            at = int(np.flatnonzero(cv.lambdas[mix] == fitted.lambda_)[0])
+            error = float(cv.mean_error[mix, at])
+            rows.append(
+                {
+                    "choice": name,
+                    "l1_ratio": cv.l1_ratio,
+                    "lambda_": fitted.lambda_,
+                    "nonzeros": int(np.count_nonzero(self.path.coef[at])),
+                    "mean_error": error,
+                    "standard_error": float(cv.standard_error[mix, at]),
+                    "r2": 1 - error / self.y_variance,
+                    "is_chosen": name == self.rule,
+                }
+            )
+        return pl.DataFrame(rows)
+
+    def errors(self) -> pl.DataFrame:
+        """Return the curve: by mix and lambda the mean error, its standard error, every fold.
+
+        Coefficients that are not 0 are counted for the chosen mix alone, which has a path.
+        """
+        cv = self.cv
+        parts = []
+        for i, ratio in enumerate(cv.l1_ratios):
+            counts: Any = [None] * len(cv.lambdas[i])
+            if ratio == cv.l1_ratio:
+                counts = np.count_nonzero(self.path.coef, axis=1)
+            columns = {
+                "l1_ratio": np.full(len(cv.lambdas[i]), ratio),
+                "lambda_": cv.lambdas[i],
+                "mean_error": cv.mean_error[i],
+                "standard_error": cv.standard_error[i],
+                "nonzeros": pl.Series(counts, dtype=pl.Int64),
+            }
+            folds = {f"fold_{k + 1}": fold for k, fold in enumerate(cv.fold_errors[i])}
+            parts.append(pl.DataFrame(columns | folds))
+        return pl.concat(parts)
+
+    def coefficients(self) -> pl.DataFrame:
+        """Return the features that either choice took, the largest at the minimum first.
+
+        For each choice the coefficient in the units of the data, and per standard deviation; the
+        last row is the intercept.
+        """
+        names = self.data.encoding.feature_names
+        scaled = {"minimum": self.cv.coef, "one_standard_error": self.cv.coef_1se}
+        scaled = {name: coef * self.scale for name, coef in scaled.items()}
+        taken = np.flatnonzero(self.cv.coef.astype(bool) | self.cv.coef_1se.astype(bool))
+        size = np.abs(np.stack([part[taken] for part in scaled.values()]))
+        taken = taken[np.lexsort((-size[1], -size[0]))]
+        every = [*taken.tolist(), len(names)]
+        columns: dict[str, Any] = {"feature": [[*names, "(intercept)"][j] for j in every]}
+        for name, fitted in self.fitted.items():
+            table = fitted.coefficients()
+            columns[name] = table["coefficient"].gather(every)
+            columns[f"{name}_per_standard_deviation"] = table["per_standard_deviation"].gather(
+                every
+            )
+        return pl.DataFrame(columns)
+
+
+def fit_path(
+    data: Data,
+    *,
+    l1_ratio: float = 1.0,
+    lambdas: Sequence[float] | None = None,
+    n_lambdas: int = 100,
+    standardize: bool = True,
+    positive: bool = False,
+) -> PathFit:
+    """Return the path of a table, as `regjax.elastic_net_path` finds it.
+
+    Args:
+        data: what `open_data` returned.
+        l1_ratio: 1 for the lasso, 0 for ridge.
+        lambdas: strengths; by default `n_lambdas` values down from the least one that leaves no
+            coefficient.
+        standardize: whether the penalty is on coefficients per standard deviation.
+        positive: whether coefficients are kept from being negative.
+
+    Raises:
+        ValueError: for what cannot be used, and TableError for what is in the data.
+
+    Example:
+        >>> from regjax.fits import open_data
+        >>> fit = fit_path(open_data("diabetes"), n_lambdas=3)
+        >>> fit.strengths()["nonzeros"].to_list()
+        [0, 7, 10]
+    """
+    settings = {
+        "l1_ratio": l1_ratio,
+        "lambdas": lambdas,
+        "n_lambdas": n_lambdas,
+        "standardize": standardize,
+        "positive": positive,
+    }
+    shared = _shared(lambdas, n_lambdas, standardize, positive)
+    if isinstance(data, ParquetStream):
+        statistics = statistics_of_batches(data.batches())
+        moments = moments_of_statistics(statistics, data.encoding.target)
+        path = elastic_net_path(statistics, l1_ratio=l1_ratio, **shared)
+    else:
+        moments = moments_of_table(data)
+        path = elastic_net_path(
+            data.X, data.y, sample_weight=data.sample_weight, l1_ratio=l1_ratio, **shared
+        )
+    path = _named(path, data)
+    fitted = {}
+    if len(path.lambdas) == 1:
+        choice = float(path.lambdas[0]), path.coef[0], float(path.intercept[0])
+        fitted["path"] = _model("path", *choice, moments, data)
+    return PathFit(
+        path,
+        moments.scaler.mean,
+        _scale(moments),
+        _r2(path, data, moments),
+        data,
+        fitted,
+        settings,
+    )
+
+
+def cross_validate(
+    data: Data,
+    *,
+    l1_ratio: float | Sequence[float] = 1.0,
+    lambdas: Sequence[float] | None = None,
+    n_lambdas: int = 100,
+    standardize: bool = True,
+    positive: bool = False,
+    folds: int = 5,
+    repeats: int = 1,
+    time_ordered: bool = False,
+    rule: Rule = "minimum",
+    seed: int = 0,
+) -> CrossValidationFit:
+    """Return the cross-validation of a table, as `regjax.elastic_net_cv` finds it.
+
+    Args:
+        data: what `open_data` returned; rows of one group, if it has groups, stay together.
+        l1_ratio: one mix or several, of which that of least error is taken.
+        folds: number of parts of the rows.
+        repeats: how often the rows are shuffled anew; of tables in memory.
+        time_ordered: whether rows stand in the order of time, and every part is tested after
+            training on those before it; of tables in memory.
+        rule: the model to predict with: of least error, or the sparsest within one standard
+            error of it.
+        seed: of the folds.
+
+    Other arguments are those of `fit_path`.
+
+    Raises:
+        ValueError: for what cannot be used, and TableError for what is in the data.
+
+    Example:
+        >>> from regjax.fits import open_data
+        >>> fit = cross_validate(open_data("diabetes"))
+        >>> fit.coefficients()["feature"][:2].to_list()
+        ['bmi', 's5']
+    """
+    if rule not in ("minimum", "one_standard_error"):
+        raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
+    settings = {
+        "l1_ratio": l1_ratio,
+        "lambdas": lambdas,
+        "n_lambdas": n_lambdas,
+        "standardize": standardize,
+        "positive": positive,
+        "folds": folds,
+        "repeats": repeats,
+        "time_ordered": time_ordered,
+        "rule": rule,
+        "seed": seed,
+    }
+    shared = _shared(lambdas, n_lambdas, standardize, positive)
+    if isinstance(data, ParquetStream):
+        if repeats != 1 or time_ordered:
+            raise ValueError(
+                "Repeated or time-ordered folds need the rows in memory: give one file instead of "
+                "a folder."
+            )
+        parts = fold_statistics(data.batches(), folds, seed=seed)
+        moments = moments_of_statistics(sum(parts[1:], parts[0]), data.encoding.target)
+        cv = elastic_net_cv(parts, l1_ratio=l1_ratio, **shared)
+    else:
+        if time_ordered and (data.groups is not None or repeats != 1):
+            raise ValueError("Folds in the order of time have no groups and no repeats.")
+        if time_ordered:
+            splits = time_ordered_folds(data.n_rows, folds)
+        else:
+            splits = k_folds(data.n_rows, folds, repeats=repeats, groups=data.groups, seed=seed)
+        _check_weights(data.sample_weight, splits)
+        moments = moments_of_table(data)
+        cv = elastic_net_cv(
+            data.X,
+            data.y,
+            sample_weight=data.sample_weight,
+            folds=splits,
+            l1_ratio=l1_ratio,
+            **shared,
+        )
+    cv = cv._replace(path=_named(cv.path, data))
+    choices = {
+        "minimum": (cv.lambda_, cv.coef, cv.intercept),
+        "one_standard_error": (cv.lambda_1se, cv.coef_1se, cv.intercept_1se),
+    }
+    fitted = {name: _model(name, *choice, moments, data) for name, choice in choices.items()}
+    return CrossValidationFit(
+        cv,
+        moments.scaler.mean,
+        _scale(moments),
+        moments.y_variance,
+        data,
+        rule,
+        fitted,
+        settings,
+    )
+
+
+def _shared(
+    lambdas: Sequence[float] | None, n_lambdas: int, standardize: bool, positive: bool
+) -> dict[str, Any]:
+    return {
+        "lambdas": lambdas,
+        "n_lambdas": n_lambdas,
+        "standardize": standardize,
+        "lower": 0.0 if positive else None,
+    }
+
+
+def _check_weights(weight: np.ndarray | None, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    parts = [] if weight is None else [weight[rows] for split in splits for rows in split]
+    if not all(part.any() for part in parts):
+        raise TableError("A fold has only rows of weight 0: drop these rows, or take fewer folds.")
+
+
+def _named(path: Path, data: Data) -> Path:
+    return path._replace(feature_names=tuple(data.encoding.feature_names))
+
+
+def _scale(moments: Moments) -> np.ndarray:
+    return np.where(np.isfinite(moments.scaler.scale), moments.scaler.scale, 0.0)
+
+
+def _model(
+    name: str, lambda_: float, coef: np.ndarray, intercept: float, moments: Moments, data: Data
+) -> FittedModel:
+    """Return coefficients in the units of the data as a model that predicts."""
+    encoding, scaler = data.encoding, moments.scaler
+    params = {
+        "scaler": scaler,
+        "weights": coef * _scale(moments),
+        "y_mean": np.asarray(intercept + scaler.mean @ coef),
+        "y_scale": np.ones(()),
+    }
+    conditioning = no_conditioning(len(coef))
+    return FittedModel(name, lambda_, LeastSquaresModel(), params, conditioning, encoding)
+
+
+def _r2(path: Path, data: Data, moments: Moments) -> np.ndarray:
+    """Return the share of the variance (n_lambdas,) that is explained, by batches of rows."""
+    active = np.flatnonzero(path.coef.any(axis=0))
+    coef = path.coef[:, active].T
+    total, weights = np.zeros(len(path.lambdas)), 0.0
+    for X, y, *given in batches(data):
+        weight = given[0] if given else np.ones(len(y))
+        residual = y[:, None] - path.intercept - X[:, active] @ coef
+        total += weight @ np.square(residual)
+        weights += float(weight.sum())
+    return 1 - total / weights / moments.y_variance
