@@ -10,7 +10,7 @@ def new_table(title: str, columns: tuple[str, ...]) -> Table:
     """Return an empty table; columns of text stand left, columns of numbers right."""
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title)
     for column in columns:
-        left = column in ("model", "fit")
+        left = column in ("model", "fit", "feature", "choice")
         grid.add_column(column, justify="left" if left else "right", no_wrap=True)
     return grid
 

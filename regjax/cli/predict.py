@@ -12,7 +12,11 @@ from regjax.cli._command import main, one_line
 @main.command()
 @click.argument("run", type=click.Path(path_type=pathlib.Path))
 @click.argument("data", type=click.Path(path_type=pathlib.Path))
-@click.option("--model", help="Model of the run; by default that of least validation loss.")
+@click.option(
+    "--model",
+    help="Model of the run: of a sweep such as lasso, of a cross-validation minimum or "
+    "one_standard_error; by default the one that the run chose.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=pathlib.Path),
@@ -27,11 +31,17 @@ def predict(
     out: pathlib.Path | None,
     overwrite: bool,
 ) -> None:
-    """Predict the rows of DATA with the model chosen by the sweep in the folder RUN."""
+    """Predict the rows of DATA with the model that RUN chose.
+
+    RUN is the folder of regjax sweep, cv or path, or one of the model files in it; DATA a CSV, TSV
+    or Parquet file, or a folder of Parquet files, which is read in batches. Columns are found by
+    name; others, such as the target, may be there.
+    """
+    import numpy as np
     import polars as pl
 
     from regjax.sweeps import load
-    from regjax.tables import read_table
+    from regjax.tables import encoded_batches, read_table
 
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
@@ -39,7 +49,12 @@ def predict(
         if out.exists() and (not overwrite or out.resolve() == data.resolve()):
             raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
     fitted = load(run, model)
-    predictions = pl.DataFrame({fitted.encoding.target: fitted.predict(read_table(data))})
+    if data.is_dir():
+        parts = [fitted.predict(X) for X in encoded_batches(data, fitted.encoding)]
+        found = np.concatenate(parts) if parts else np.empty(0)
+    else:
+        found = fitted.predict(read_table(data))
+    predictions = pl.DataFrame({fitted.encoding.target: found})
     if out is None:
         click.echo(predictions.write_csv(), nl=False)
         return

@@ -1,0 +1,143 @@
+"""`regjax cv`: the strength and the features that cross-validation chooses."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from typing import Any
+
+import click
+
+from regjax.cli._command import console, main, one_line, say
+from regjax.cli._fits import (
+    announce,
+    fit_options,
+    fitted,
+    out_folder,
+    print_features,
+    save,
+    strengths,
+)
+from regjax.cli._output import new_table, number
+
+_CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
+
+
+@main.command()
+@fit_options
+@click.option(
+    "--l1-ratio",
+    default="1",
+    show_default=True,
+    help="1 is the lasso, 0 ridge; of several, as in 0.1,0.5,1, the one of least error is taken.",
+)
+@click.option("--folds", default=5, show_default=True, help="Parts that the rows are divided in.")
+@click.option("--repeats", default=1, show_default=True, help="Times that rows are shuffled anew.")
+@click.option("--groups", help="Column; rows of one value are never torn apart.")
+@click.option(
+    "--time-ordered", is_flag=True, help="Rows stand in order of time: test on later ones."
+)
+@click.option(
+    "--choose",
+    type=click.Choice(list(_CHOICES)),
+    default="minimum",
+    show_default=True,
+    help="Which model predicts: of least error, or the sparsest within one standard error.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the folds.")
+@one_line
+def cv(
+    data: str,
+    target: str | None,
+    out: pathlib.Path | None,
+    lambdas: str | None,
+    l1_ratio: str,
+    weight: str | None,
+    groups: str | None,
+    drop: tuple[str, ...],
+    task: Any,
+    choose: Any,
+    figures: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> None:
+    """Choose lambda by cross-validation on DATA, and the features that come with it.
+
+    DATA is a CSV, TSV or Parquet file, a folder of Parquet files, which is read in batches, or an
+    embedded data set: diabetes, diabetes_quadratic. Lambda has the unit of the target.
+    """
+    from regjax import fits
+
+    started = time.perf_counter()
+    folder = out_folder(out, data, "cv", overwrite)
+    grid, ratios = strengths(lambdas), _numbers(l1_ratio)
+    rows = fits.open_data(data, target, task=task, drop=drop, weight=weight, groups=groups)
+    announce(data, rows)
+    fit = fitted(fits.cross_validate, rows, lambdas=grid, l1_ratio=ratios, rule=choose, **settings)
+    _print_choices(fit)
+    _print_features(fit)
+    if fit.at_edge:
+        say(
+            f"Note: the least error is at the least strength, lambda = {fit.cv.lambda_:.3g}; widen "
+            "the grid with --lambdas."
+        )
+    save(fit, folder, figures=figures, overwrite=overwrite)
+    say(f"{time.perf_counter() - started:.1f} seconds")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--l1-ratio takes numbers as in 0.1,0.5,1, not {text!r}.") from error
+
+
+def _print_choices(fit: Any) -> None:
+    n_folds = fit.cv.fold_errors.shape[1]
+    table = new_table(
+        f"Choices by {n_folds} folds",
+        (
+            "choice",
+            "l1_ratio",
+            "lambda",
+            "non-zeros",
+            "mean sq. error",
+            "± s.e.",
+            "R2 of test rows",
+        ),
+    )
+    for row in fit.choices().to_dicts():
+        table.add_row(
+            _CHOICES[row["choice"]],
+            f"{row['l1_ratio']:g}",
+            f"{row['lambda_']:.4g}",
+            str(row["nonzeros"]),
+            f"{row['mean_error']:.4g}",
+            number(row["standard_error"], ".2g"),
+            f"{row['r2']:.3f}",
+            style="bold green" if row["is_chosen"] else None,
+        )
+    console.print(table)
+
+
+def _print_features(fit: Any) -> None:
+    table = fit.coefficients()
+    rows = [
+        tuple(_shown(value) for value in row)
+        for row in table.select(
+            "feature",
+            "minimum",
+            "minimum_per_standard_deviation",
+            "one_standard_error_per_standard_deviation",
+        ).rows()[:-1]
+    ]
+    if not rows:
+        say("No feature is chosen: nothing predicts better than the mean.")
+        return
+    print_features("Chosen features", ("coefficient", "per s.d.", "per s.d. at one s.e."), rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "0" if value == 0 else f"{value:.4g}"
