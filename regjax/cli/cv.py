@@ -95,21 +95,12 @@ def _numbers(text: str) -> list[float]:
 def _print_choices(fit: Any) -> None:
     n_folds = fit.cv.fold_errors.shape[1]
     table = new_table(
-        f"Choices by {n_folds} folds",
-        (
-            "choice",
-            "l1_ratio",
-            "lambda",
-            "non-zeros",
-            "mean sq. error",
-            "± s.e.",
-            "R2 of test rows",
-        ),
+        f"Choices by {n_folds} folds, l1_ratio = {fit.cv.l1_ratio:g}",
+        ("choice", "lambda", "non-zeros", "mean error", "± s.e.", "R2"),
     )
     for row in fit.choices().to_dicts():
         table.add_row(
             _CHOICES[row["choice"]],
-            f"{row['l1_ratio']:g}",
             f"{row['lambda_']:.4g}",
             str(row["nonzeros"]),
             f"{row['mean_error']:.4g}",

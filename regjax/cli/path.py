@@ -86,5 +86,5 @@ def _print_features(fit: Any) -> None:
         )
         for i, j in ((i, taken[i]) for i in np.lexsort((-size, enters)))
     ]
-    title = f"Features by their entry; coefficients at lambda = {path.lambdas[-1]:.3g}"
+    title = f"Features by entry, at lambda {path.lambdas[-1]:.3g}"
     print_features(title, ("enters at", "coefficient", "per s.d."), rows)
