@@ -8,8 +8,7 @@ classes these are subclasses of. What solves is different, and so is the followi
 - What steers coordinate descent is accepted and checked, and changes nothing here: `max_iter`,
   `selection`, `random_state`, `warm_start`, `precompute`, `copy_X` (the data are never written to),
   `n_jobs` and `verbose`; `solver` and `gcv_mode` of ridge too.
-- `n_iter_` is 1: the engine is called once, and has no sweeps to count. For ridge it is None, as
-  from any direct solver.
+- `n_iter_` is 1: the engine is called once, and has no sweeps to count.
 - Sample weights are at least 0, and splits have different rows to train and to test on.
 """
 

@@ -45,12 +45,15 @@ class MultiTaskElasticNet(linear_model.MultiTaskElasticNet):
     path = ElasticNet.path
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultiTaskElasticNet:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, check_input: bool = True
+    ) -> MultiTaskElasticNet:
         """Return the estimator fitted to `X` and `y` (n_samples, n_targets)."""
-        of_X = {"accept_sparse": "csc", "accept_large_sparse": False, "dtype": FLOATS}
-        of_y = {"dtype": FLOATS, "ensure_2d": False}
-        X, y = validate_data(self, X, y, validate_separately=(of_X, of_y))
-        check_consistent_length(X, y)
+        if check_input:
+            of_X = {"accept_sparse": "csc", "accept_large_sparse": False, "dtype": FLOATS}
+            of_y = {"dtype": FLOATS, "ensure_2d": False}
+            X, y = validate_data(self, X, y, validate_separately=(of_X, of_y))
+            check_consistent_length(X, y)
         if y.ndim == 1:
             other = type(self).__name__.removeprefix("MultiTask")
             raise ValueError(f"For mono-task outputs, use {other}")

@@ -65,6 +65,7 @@ def enet_path(
     if joint and positive:
         raise ValueError("positive=True is not allowed for multi-output (y.ndim != 1)")
     lambdas = strengths(alphas, X, y, weight, l1_ratio, eps, fit_intercept=False, positive=positive)
+    found: Any
     settings: dict[str, Any] = {"lambdas": lambdas, "l1_ratio": l1_ratio, "fit_intercept": False}
     settings |= {"sample_weight": weight, "tol": engine_tol(tol)}
     with quiet_engine():

@@ -28,7 +28,7 @@ class Ridge(linear_model.Ridge):
     with squares weighted by `sample_weight`, and `w >= 0` if `positive`. Parameters and attributes
     are those of `sklearn.linear_model.Ridge`. Whatever `solver` asks for, the solution comes from
     one eigendecomposition, of the smaller of `X'X` and `XX'`; `solver_` is "eigen", or "active_set"
-    with `positive`, and `n_iter_` is None. `tol` bounds the duality gap, relative to half the mean
+    with `positive`, and `n_iter_` 1 for every response. `tol` bounds the duality gap, relative to half the mean
     square of y about its mean, if `positive`; otherwise the solution is exact but for rounding, and
     the one of least norm where `alpha` is 0 and there are many.
 
@@ -84,7 +84,7 @@ class Ridge(linear_model.Ridge):
         self.coef_ = (coef[0] if single or len(coef) == 1 else coef).astype(X.dtype)
         intercepts = intercept.astype(X.dtype)
         self.intercept_ = (intercepts[0] if single else intercepts) if self.fit_intercept else 0.0
-        self.n_iter_ = None
+        self.n_iter_ = np.ones(len(coef), dtype=int)
         self.solver_ = "active_set" if self.positive else "eigen"
         return self
 

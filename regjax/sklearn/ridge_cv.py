@@ -98,6 +98,7 @@ class RidgeCV(linear_model.RidgeCV):
             dtype=np.float64,
             multi_output=True,
             y_numeric=True,
+            ensure_min_samples=2,
         )
         if self.gcv_mode == "svd" and not isinstance(X, np.ndarray):
             warnings.warn(
