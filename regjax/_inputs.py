@@ -57,8 +57,39 @@ def feature_names(X: Any) -> tuple[str, ...] | None:
         >>> feature_names(pl.DataFrame({"age": [1.0], "bmi": [2.0]}))
         ('age', 'bmi')
     """
-    columns = getattr(X, "columns", None)
-    return None if columns is None else tuple(str(name) for name in columns)
+    labels = _labels(X)
+    return None if labels is None else tuple(str(label) for label in labels)
+
+
+def in_order(X: Any, names: tuple[str, ...] | None) -> Any:
+    """Return the columns `names` of a data frame, in this order; anything without names as it is.
+
+    Raises:
+        ValueError: if a column is missing.
+
+    Example:
+        >>> import polars as pl
+        >>> in_order(pl.DataFrame({"bmi": [2.0], "sex": [1], "age": [1.0]}), ("age", "bmi")).row(0)
+        (1.0, 2.0)
+    """
+    labels = _labels(X)
+    if names is None or labels is None or tuple(map(str, labels)) == names:
+        return X
+    by_name = {str(label): label for label in labels}
+    absent = [name for name in names if name not in by_name]
+    if absent:
+        more = f" and {len(absent) - 12} more" if len(absent) > 12 else ""
+        raise ValueError(
+            f"X lacks the column(s) {', '.join(map(repr, absent[:12]))}{more}; columns are found "
+            "by name: rename them, or give a matrix without names."
+        )
+    chosen = [by_name[name] for name in names]
+    return X.select(chosen) if hasattr(X, "column_names") else X[chosen]
+
+
+def _labels(X: Any) -> Any:
+    # Tables of Arrow have their data, not their names, in `columns`.
+    return getattr(X, "column_names", getattr(X, "columns", None))
 
 
 def as_response(y: Any, n_samples: int, dtype: np.dtype) -> np.ndarray:

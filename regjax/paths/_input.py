@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regjax._inputs import as_matrix, belongs_to_jax
+from regjax._inputs import as_matrix, belongs_to_jax, in_order
 
 Matrix = Any
 """A NumPy matrix in float32 or float64, or a `scipy.sparse.csc_array` in float64."""
@@ -40,6 +40,18 @@ def as_design(X: Any) -> Matrix:
     if not np.isfinite(matrix.data).all():
         raise ValueError("X holds NaN or infinity; remove those rows or fill the values in first.")
     return matrix
+
+
+def as_new_design(X: Any, names: tuple[str, ...] | None, n_features: int) -> Matrix:
+    """Return rows to predict for; the columns of a data frame are found by `names`.
+
+    Raises:
+        TypeError, ValueError: as in `as_design`, and for columns that are missing.
+    """
+    X = as_design(in_order(X, names))
+    if X.shape[1] != n_features:
+        raise ValueError(f"X has {X.shape[1]} columns, the fit {n_features}.")
+    return X
 
 
 def _unmixed(X: Any) -> Any:

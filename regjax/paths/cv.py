@@ -15,7 +15,7 @@ import numpy as np
 
 from regjax._inputs import feature_names
 from regjax.paths._fold_lanes import fold_data
-from regjax.paths._input import as_design
+from regjax.paths._input import as_new_design
 from regjax.paths._settings import (
     as_shape,
     check_fractions,
@@ -63,15 +63,15 @@ class CrossValidation(NamedTuple):
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions (n_samples,) or (n_samples, n_targets) of the fit at `lambda_`.
 
+        The columns of a data frame are found by name, as in `Path.predict`.
+
         Example:
             >>> import numpy as np
             >>> X = np.arange(20.0).reshape(-1, 1)
             >>> print(lasso_cv(X, X[:, 0]).predict(np.array([[40.0]])).round(1))
             [40.]
         """
-        X = as_design(X)
-        if X.shape[1] != self.coef.shape[-1]:
-            raise ValueError(f"X has {X.shape[1]} columns, the fit {self.coef.shape[-1]}.")
+        X = as_new_design(X, self.path.feature_names, self.coef.shape[-1])
         return X @ self.coef.T + self.intercept
 
 

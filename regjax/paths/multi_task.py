@@ -23,7 +23,7 @@ from regjax._inputs import feature_names
 from regjax.paths._fold_lanes import fold_data
 from regjax.paths._grouped import norms
 from regjax.paths._grouped_path import solve_grouped
-from regjax.paths._input import as_design
+from regjax.paths._input import as_new_design
 from regjax.paths._lanes import as_data
 from regjax.paths._problem import Standard
 from regjax.paths._settings import (
@@ -147,7 +147,8 @@ class MultiTaskCrossValidation(NamedTuple):
             >>> print(multi_task_cv(X, X * [1.0, 2.0]).predict(np.array([[40.0]])).round(0))
             [[40. 80.]]
         """
-        return np.asarray(as_design(X) @ self.coef.T) + self.intercept
+        X = as_new_design(X, self.path.feature_names, self.coef.shape[-1])
+        return np.asarray(X @ self.coef.T) + self.intercept
 
 
 def multi_task_path(

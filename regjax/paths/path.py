@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regjax._inputs import belongs_to_jax, feature_names
-from regjax.paths._input import as_design
+from regjax.paths._input import as_new_design
 from regjax.paths._lanes import as_data
 from regjax.paths._settings import (
     as_shape,
@@ -117,15 +117,15 @@ class Path(NamedTuple):
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions (..., n_lambdas, n_samples) for rows `X` (n_samples, n_features).
 
+        The columns of a data frame are found by `feature_names`, in any order and among others.
+
         Example:
             >>> import numpy as np
             >>> X, y = np.array([[1.0], [-1.0]]), np.array([2.0, -2.0])
             >>> print(lasso_path(X, y, lambdas=[1.0]).predict(X))
             [[ 1. -1.]]
         """
-        X = as_design(X)
-        if X.shape[1] != self.coef.shape[-1]:
-            raise ValueError(f"X has {X.shape[1]} columns, the path {self.coef.shape[-1]}.")
+        X = as_new_design(X, self.feature_names, self.coef.shape[-1])
         flat = self.coef.reshape(-1, X.shape[1]) @ X.T
         return flat.reshape(*self.intercept.shape, -1) + self.intercept[..., None]
 
