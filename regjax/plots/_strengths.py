@@ -10,8 +10,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 
-from regjax.plots._style import GREEN
-
 DASHES = ("-", "--", "-.", ":")
 
 SMALL = 8
@@ -19,6 +17,8 @@ SMALL = 8
 
 _COUNTS_ABOVE = 8
 _OFF_LINE, _OFF_DOTS = 2, 8
+# A colour that no curve has.
+_MARK = "0.35"
 
 
 def strengths(axis: Axes, lambdas: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def mark(
     """
     for i, (lambda_, text) in enumerate(marks.items()):
         place = lambda_ or x[-1]
-        axis.axvline(place, color=GREEN, ls=DASHES[i % len(DASHES)], lw=1.2, zorder=1.5)
+        axis.axvline(place, color=_MARK, ls=DASHES[i % len(DASHES)], lw=1.2, zorder=1.5)
         # The text stands on the right, unless the next mark is too near.
         places = [following or x[-1] for following in list(marks)[i + 1 :]]
         left = bool(places) and np.log(places[0] / place) < 0.07 * np.log(x[0] / x[-1])
@@ -151,6 +151,6 @@ def mark(
             ha="right" if left else "left",
             va="top" if top else "bottom",
             fontsize=SMALL,
-            color=GREEN,
+            color=_MARK,
             path_effects=[withStroke(linewidth=2.5, foreground="w")],
         )

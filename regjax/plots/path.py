@@ -90,7 +90,8 @@ def plot_path(
     height = _height(axis)
     named, rest = np.split(rank, [min(n_labels, int(height / _LINE_HEIGHT))])
     dots = "o" if len(x) == 1 else None
-    axis.axhline(0, color="0.4", lw=0.8)
+    # Over the curves: those that are 0 would be a stripe of many colours.
+    axis.axhline(0, color="0.4", lw=1.5, zorder=2.5)
     if len(rest):
         above.set_text(f"{above.get_text()} (the {len(named)} largest are named)")
         curves = [np.column_stack([x, coef[:, j]]) for j in rest]
