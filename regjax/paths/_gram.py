@@ -173,4 +173,4 @@ def largest_eigenvalues(grams: np.ndarray, steps: int = 20) -> np.ndarray:
         np.maximum(value, np.linalg.norm(u, axis=1), out=value)
     # No eigenvalue exceeds the largest row sum.
     row_sums = np.abs(grams).sum(axis=1).max(axis=1)
-    return np.minimum(1.1 * value, 1.001 * row_sums).astype(np.float64)
+    return np.minimum(1.1 * value, 1.001 * row_sums, dtype=np.float64)

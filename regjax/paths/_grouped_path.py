@@ -89,9 +89,7 @@ def solve_grouped(lanes: Lanes, lambdas: np.ndarray, l1_ratio: float, tol: float
         total = float(lane.null.sum())
         unit = total / 2 if total > 0 else 1.0
         b, gap = _joint_path(lanes, i, lambdas[:n_joint], l1_ratio, tol * total / 2)
-        pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(b)]
-        coef = np.stack([part for part, _ in pairs])
-        intercept = np.stack([part for _, part in pairs])
+        coef, intercept = lane.scaling.restore(b)
         gap = (gap + float(lane.missed.sum())) / unit
         if tail is not None:
             own = np.where(lane.null > 0, lane.null / 2, 1.0)

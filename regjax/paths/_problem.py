@@ -67,25 +67,31 @@ class Scaling(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
-    def restore(self, b: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return coefficients (n_rows, p) and intercepts (n_rows,) in original units.
+    def restore(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients (m, n_rows, p) and intercepts (m, n_rows) in original units.
 
-        Coefficients within a rounding of a bound are on it.
+        From those of the standard form (m, n_rows, q), which are overwritten where the shapes are
+        the same. Coefficients within a rounding of a bound are on it.
         """
-        coef = np.zeros((len(b), len(self.scale)))
+        p = len(self.scale)
+        coef = b if b.shape[2] == p else np.zeros((*b.shape[:2], p))
+        intercept = [self._restore(rows, k, coef[k]) for k, rows in enumerate(b)]
+        return coef, np.stack(intercept)
+
+    def _restore(self, b: np.ndarray, target: int, out: np.ndarray) -> np.ndarray:
+        free = self.free_solution[:, target] - b @ self.free_response.T if len(self.free) else None
         # Most columns of a wide matrix have no coefficient anywhere on the path.
         active = np.flatnonzero(b.any(axis=0))
         columns = self.kept[active]
-        coef[:, columns] = b[:, active] / self.scale[columns]
-        if len(self.free):
-            free = self.free_solution[:, target] - b @ self.free_response.T
-            coef[:, self.free] = free / self.scale[self.free]
+        out[:, columns] = b[:, active] / self.scale[columns]
+        if free is not None:
+            out[:, self.free] = free / self.scale[self.free]
             columns = np.concatenate([columns, self.free])
         for bound in (self.lower, self.upper):
             if np.isfinite(bound).any():
-                near = np.abs(coef - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
-                coef = np.where(near & np.isfinite(bound), bound, coef)
-        return coef, self.y_mean[target] - coef[:, columns] @ self.x_mean[columns]
+                near = np.abs(out - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
+                np.copyto(out, bound, where=near & np.isfinite(bound))
+        return self.y_mean[target] - out[:, columns] @ self.x_mean[columns]
 
 
 class Standard(NamedTuple):

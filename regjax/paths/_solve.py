@@ -145,16 +145,13 @@ def dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> tuple[Solution
 
 
 def restored(lane: Standard, solved: Solutions) -> LanePath:
-    """Return solutions in the units of the data, and their gaps relative to the null objective."""
-    pairs = [lane.scaling.restore(rows, k) for k, rows in enumerate(solved.b)]
+    """Return solutions in the units of the data, and their gaps relative to the null objective.
+
+    The solutions given may be overwritten.
+    """
     null = np.where(lane.null > 0, lane.null / 2, 1.0)
-    coefs = [coef for coef, _ in pairs]
-    return LanePath(
-        # Those of one response are large enough not to be copied.
-        coefs[0][None] if len(coefs) == 1 else np.stack(coefs),
-        np.stack([intercept for _, intercept in pairs]),
-        (solved.gap + lane.missed[:, None]) / null[:, None],
-    )
+    gap = (solved.gap + lane.missed[:, None]) / null[:, None]
+    return LanePath(*lane.scaling.restore(solved.b), gap)
 
 
 def _with_gram(form: DataForm, lane: int) -> Standard:

@@ -182,7 +182,8 @@ def as_cross_validation(
     """
     target = np.arange(len(mean))
     ratio, best, sparse = choices(mean, spread)
-    coef, intercept, gap = (np.stack(part)[ratio, target] for part in zip(*fits, strict=True))
+    chosen = [[part[k] for part in fits[i]] for k, i in enumerate(ratio)]
+    coef, intercept, gap = (np.stack(parts) for parts in zip(*chosen, strict=True))
     grid, ratios = lambdas[target, ratio], l1_ratios[ratio]
 
     def shown(field: np.ndarray) -> Any:

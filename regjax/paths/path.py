@@ -214,7 +214,10 @@ def elastic_net_path(
     lanes = data.lanes(shape)
     grid = lambda_grid(lanes.standard, given, l1_ratio, n_lambdas, lambda_min_ratio, data.size)
     found = lanes.solve(grid, l1_ratio, tol)
-    coef, intercept, gap = (np.stack(parts) for parts in zip(*found, strict=True))
+    # A single lane is not copied.
+    coef, intercept, gap = (
+        parts[0] if len(parts) == 1 else np.stack(parts) for parts in zip(*found, strict=True)
+    )
     lead = grid.shape[:1] * (np.ndim(sample_weight) == 2) + grid.shape[1:2] * (not single)
     return as_path(grid, coef, intercept, gap, lead, l1_ratio, tol, names)
 
