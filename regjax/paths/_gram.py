@@ -164,7 +164,7 @@ def _between(b: np.ndarray, lambdas: np.ndarray, coarse: np.ndarray) -> np.ndarr
 def largest_eigenvalues(grams: np.ndarray, steps: int = 20) -> np.ndarray:
     """Return estimates from above of the largest eigenvalues of (k, q, q), by power iteration."""
     # A random start: any pattern may be orthogonal to the eigenvector of some Gram matrix.
-    start = np.random.default_rng(0).normal(size=grams.shape[1]).astype(grams.dtype)
+    start = np.asarray(np.random.default_rng(0).normal(size=grams.shape[1]), grams.dtype)
     u = np.broadcast_to(start, grams.shape[:2])
     value = np.ones(len(grams), dtype=grams.dtype)
     for _ in range(steps):
