@@ -49,6 +49,17 @@ def belongs_to_jax(*values: Any) -> bool:
     )
 
 
+def refuse_traced(**values: Any) -> None:
+    """Raise TypeError if a value is traced, or holds what is; by name."""
+    jax = sys.modules.get("jax")
+    for name, value in {} if jax is None else values.items():
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+            raise TypeError(
+                f"{name} is traced: this function runs eagerly. Inside jit and vmap use "
+                "regjax.elastic_net_path or regjax.solvers."
+            )
+
+
 def feature_names(X: Any) -> tuple[str, ...] | None:
     """Return the column names of a data frame, or None for anything without.
 
@@ -129,13 +140,7 @@ def centred(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_float(values: Any, name: str) -> np.ndarray:
-    # Only a program that has loaded jax can hold one of its tracers.
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(values, jax.core.Tracer):
-        raise TypeError(
-            f"{name} is traced: this function runs eagerly. Inside jit and vmap use "
-            "regjax.elastic_net_path or regjax.solvers."
-        )
+    refuse_traced(**{name: values})
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         raise ValueError(f"{name} holds masked values; remove those rows or fill them in first.")
     array = np.asarray(values)

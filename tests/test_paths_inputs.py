@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from regjax.paths import (
     k_folds,
     lasso_cv,
     lasso_path,
+    multi_task_path,
+    ridge_cv,
     statistics_of_batches,
     sufficient_statistics,
 )
@@ -321,3 +324,25 @@ def test_what_cannot_be_used_is_refused(call, error, message):
     X, y = make(30, 4)
     with pytest.raises(error, match=message):
         call(X, y, sufficient_statistics(X, y))
+
+
+@pytest.mark.parametrize(
+    ("name", "traced"),
+    [
+        ("X", lambda X, y, v: lasso_cv(v, y)),
+        ("y", lambda X, y, v: lasso_cv(X, v[:, 0])),
+        ("sample_weight", lambda X, y, v: lasso_cv(X, y, sample_weight=v[:, 0] ** 2)),
+        ("lambdas", lambda X, y, v: lasso_cv(X, y, lambdas=v[0] ** 2)),
+        ("tol", lambda X, y, v: lasso_cv(X, y, tol=v[0, 0] ** 2)),
+        ("l1_ratio", lambda X, y, v: elastic_net_cv(X, y, l1_ratio=v[0, 0])),
+        ("penalty_weights", lambda X, y, v: lasso_cv(X, y, penalty_weights=v[0] ** 2)),
+        ("y", lambda X, y, v: ridge_cv(X, v[:, 0])),
+        ("y", lambda X, y, v: multi_task_path(X, v)),
+        ("y", lambda X, y, v: sufficient_statistics(X, v)),
+    ],
+)
+def test_what_runs_eagerly_names_what_is_traced(name, traced):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    with pytest.raises(TypeError, match=f"^{name} is traced: .*elastic_net_path"):
+        jax.jit(lambda v: traced(X, y, v) and 0.0)(X)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regjax._inputs import as_matrix, belongs_to_jax, in_order
+from regjax._inputs import as_matrix, belongs_to_jax, in_order, refuse_traced
 
 Matrix = Any
 """A NumPy matrix in float32 or float64, or a `scipy.sparse.csc_array` in float64."""
@@ -69,6 +69,7 @@ def _unmixed(X: Any) -> Any:
 
 def as_responses(y: Any, n_samples: int) -> tuple[np.ndarray, bool]:
     """Return `y` as a finite matrix (n_samples, n_targets), and whether it was a vector."""
+    refuse_traced(y=y)
     array = np.asarray(y)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"y must hold real numbers, got dtype {array.dtype}.")
@@ -88,6 +89,7 @@ def as_sample_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     """Return checked weights (n_samples,) or (n_weightings, n_samples), or None for none."""
     if sample_weight is None:
         return None
+    refuse_traced(sample_weight=sample_weight)
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.ndim not in (1, 2) or weight.shape[-1] != n_samples or weight.size == 0:
         raise ValueError(

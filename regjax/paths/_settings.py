@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from regjax._inputs import refuse_traced
 from regjax.paths._problem import Shape, Standard
 
 
@@ -41,6 +42,7 @@ def _entry(lane: Standard) -> np.ndarray:
 
 def check_lambdas(lambdas: Any, shape: Shape) -> np.ndarray:
     """Return `lambdas` as a descending vector, or raise."""
+    refuse_traced(lambdas=lambdas)
     values = np.asarray(lambdas, dtype=np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"lambdas must be a non-empty vector, got shape {values.shape}.")
@@ -53,6 +55,7 @@ def check_lambdas(lambdas: Any, shape: Shape) -> np.ndarray:
 
 def check_fraction(l1_ratio: float) -> float:
     """Return `l1_ratio`, or raise unless it lies in [0, 1]."""
+    refuse_traced(l1_ratio=l1_ratio)
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"l1_ratio must be between 0 and 1, got {l1_ratio}.")
     return float(l1_ratio)
@@ -60,6 +63,7 @@ def check_fraction(l1_ratio: float) -> float:
 
 def check_fractions(l1_ratio: Any) -> np.ndarray:
     """Return one mix or several as a vector, or raise."""
+    refuse_traced(l1_ratio=l1_ratio)
     ratios = np.array([check_fraction(ratio) for ratio in np.atleast_1d(l1_ratio).tolist()])
     if not len(ratios):
         raise ValueError("l1_ratio is empty: give one mix or several.")
@@ -68,6 +72,7 @@ def check_fractions(l1_ratio: Any) -> np.ndarray:
 
 def check_tolerance(tol: float) -> float:
     """Return `tol`, or raise unless it is a number of at least 0."""
+    refuse_traced(tol=tol)
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, got {tol}.")
     return float(tol)
@@ -77,6 +82,7 @@ def as_shape(
     p: int, fit_intercept: bool, standardize: bool, weights: Any, lower: Any, upper: Any
 ) -> Shape:
     """Return what is asked of every lane, checked."""
+    refuse_traced(penalty_weights=weights, lower=lower, upper=upper)
     factors = np.ones(p) if weights is None else np.asarray(weights, dtype=np.float64)
     if factors.shape != (p,):
         raise ValueError(f"penalty_weights must have shape ({p},), got {factors.shape}.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regjax._inputs import refuse_traced
 from regjax.paths._input import (
     Matrix,
     as_design,
@@ -200,6 +201,7 @@ def fold_statistics(
 
 def check_statistics(statistics: SufficientStatistics) -> SufficientStatistics:
     """Return statistics as finite float64 arrays that fit together, or raise."""
+    refuse_traced(X=statistics)
     s = SufficientStatistics(*(np.asarray(part, dtype=np.float64) for part in statistics))
     p, m = len(np.atleast_1d(s.x_mean)), len(np.atleast_1d(s.y_mean))
     shapes = tuple(part.shape for part in s)
