@@ -7,20 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regjax.paths import elastic_net_path
-from regjax.sklearn._shared import (
-    engine_tol,
-    objective_without_columns,
-    quiet_engine,
-    warn_of_gaps,
-)
+from regjax.sklearn._shared import engine_tol, objective_without_columns, quiet_engine
 
 
 class Coefficients(NamedTuple):
-    """`coef` (n_features,) or (n_targets, n_features), `intercept`, and `dual_gap` by response."""
+    """`coef` (n_features,) or (n_targets, n_features), `intercept`, and gaps by response."""
 
     coef: np.ndarray
     intercept: Any
     dual_gap: Any
+    allowed_gap: Any
 
 
 def solve(
@@ -34,7 +30,7 @@ def solve(
     weight: np.ndarray | None,
     tol: float,
 ) -> Coefficients:
-    """Return the elastic net of checked data, warning where `tol` was not reached."""
+    """Return the elastic net of checked data, its gaps and those that `tol` allows."""
     with quiet_engine():
         found = elastic_net_path(
             X,
@@ -48,9 +44,8 @@ def solve(
         )
     unit = objective_without_columns(y, weight, fit_intercept)
     gap = found.duality_gap[..., 0] * unit
-    warn_of_gaps(gap, tol * 2 * unit)
     coef = found.coef[..., 0, :].astype(X.dtype)
     intercept = found.intercept[..., 0].astype(X.dtype) if fit_intercept else 0.0
     if y.ndim == 2 and y.shape[1] == 1:
         coef, gap = coef[0], gap[0]
-    return Coefficients(coef, intercept, gap)
+    return Coefficients(coef, intercept, gap, tol * 2 * unit)

@@ -51,10 +51,11 @@ def quiet_engine() -> Iterator[None]:
         yield
 
 
-def warn_of_gaps(gap: Any, allowed: Any) -> None:
+def warn_of_gaps(gap: Any, allowed: Any, stacklevel: int = 4) -> None:
     """Warn where the duality gap asked for was not reached.
 
-    To be called by what `fit` calls: the warning points to the line of the caller of `fit`.
+    To be called by `fit`, inside what scikit-learn wraps it in: the warning points to the line of
+    the caller of `fit`.
     """
     if np.any(gap > allowed):
         warnings.warn(
@@ -62,5 +63,5 @@ def warn_of_gaps(gap: Any, allowed: Any) -> None:
             f"{np.max(allowed):.3e}. Scale the features, drop nearly dependent ones, increase the "
             "penalty, or accept a larger tol.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )

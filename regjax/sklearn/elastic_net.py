@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from regjax.sklearn._coefficients import solve
 from regjax.sklearn._gram import check_precomputed
-from regjax.sklearn._shared import FLOATS, as_weight
+from regjax.sklearn._shared import FLOATS, as_weight, warn_of_gaps
 from regjax.sklearn.path import enet_path
 
 
@@ -45,7 +45,7 @@ class ElasticNet(linear_model.ElasticNet):
             warnings.warn(
                 "With alpha=0, this algorithm does not converge well. You are advised to use the "
                 "LinearRegression estimator",
-                stacklevel=2,
+                stacklevel=3,
             )
         if check_input:
             X, y = validate_data(
@@ -71,8 +71,10 @@ class ElasticNet(linear_model.ElasticNet):
             weight=weight,
             tol=self.tol,
         )
-        self.coef_, self.intercept_, self.dual_gap_ = found
+        self.coef_, self.intercept_ = found.coef, found.intercept
+        self.dual_gap_ = found.dual_gap
         self.n_iter_ = [1] * len(found.coef) if found.coef.ndim == 2 else 1
+        warn_of_gaps(found.dual_gap, found.allowed_gap)
         return self
 
 

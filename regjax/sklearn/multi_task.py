@@ -17,7 +17,7 @@ from regjax.sklearn._shared import (
     quiet_engine,
     warn_of_gaps,
 )
-from regjax.sklearn.elastic_net import ElasticNet
+from regjax.sklearn.path import enet_path
 
 
 class MultiTaskElasticNet(linear_model.MultiTaskElasticNet):
@@ -42,7 +42,7 @@ class MultiTaskElasticNet(linear_model.MultiTaskElasticNet):
          [0.  0. ]]
     """
 
-    path = ElasticNet.path
+    path = staticmethod(enet_path)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -28,9 +28,9 @@ class Ridge(linear_model.Ridge):
     with squares weighted by `sample_weight`, and `w >= 0` if `positive`. Parameters and attributes
     are those of `sklearn.linear_model.Ridge`. Whatever `solver` asks for, the solution comes from
     one eigendecomposition, of the smaller of `X'X` and `XX'`; `solver_` is "eigen", or "active_set"
-    with `positive`, and `n_iter_` 1 for every response. `tol` bounds the duality gap, relative to half the mean
-    square of y about its mean, if `positive`; otherwise the solution is exact but for rounding, and
-    the one of least norm where `alpha` is 0 and there are many.
+    with `positive`, and `n_iter_` 1 for every response. If `positive`, `tol` bounds the duality
+    gap, relative to half the mean square of y about its mean; otherwise the solution is exact but
+    for rounding, and the one of least norm where `alpha` is 0 and there are many.
 
     Example:
         >>> import numpy as np

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled, process_routing
@@ -152,9 +151,6 @@ class RidgeCV(linear_model.RidgeCV):
             return np.array([score(fitted, observed) for fitted, observed in by_target])
         by_alpha = predictions.transpose(2, 0, 1)
         return np.array([score(by_alpha if y.ndim == 2 else by_alpha[:, :, 0], y)])
-
-    def _get_scorer_instance(self) -> Any:
-        return get_scorer("r2")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
