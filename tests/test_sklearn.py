@@ -187,9 +187,11 @@ def test_a_single_split_is_enough(cls):
 def test_a_gap_out_of_reach_is_told():
     X, y = problem()
     X[:, 1] = X[:, 0] + 1e-9 * X[:, 1]
-    with pytest.warns(ConvergenceWarning, match="Objective did not converge") as caught:
-        drop_ins.ElasticNet(alpha=1e-3, tol=0).fit(X, y)
-    assert caught[0].filename == __file__
+    models = [drop_ins.ElasticNet(alpha=1e-3, tol=0), drop_ins.ElasticNetCV(alphas=9, tol=0)]
+    for model in models:
+        with pytest.warns(ConvergenceWarning, match="Objective did not converge") as caught:
+            model.fit(X, y)
+        assert {warning.filename for warning in caught} == {__file__}
 
 
 REFUSED = [

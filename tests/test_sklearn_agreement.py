@@ -182,7 +182,7 @@ def test_path_is_that_of_scikit_learn():
         for a, b in zip(ours[:2], theirs[:2], strict=True):
             assert_allclose(a, b, rtol=1e-5, atol=1e-7)
     joint = np.c_[response, response[::-1]]
-    ours = drop_ins.LassoCV.path(centred, joint, alphas=6, tol=1e-10, return_n_iter=True)
+    ours = drop_ins.MultiTaskLassoCV().path(centred, joint, alphas=6, tol=1e-10, return_n_iter=True)
     theirs = linear_model.lasso_path(centred, joint, alphas=6, tol=1e-10, max_iter=100_000)
     assert_allclose(ours[1], theirs[1], atol=1e-5)
     assert ours[3] == [1] * 6
