@@ -8,9 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import l2_and_decay, sparse_autoencoder, sparse_networks, where_optimizers_end
+from experiments import (
+    diabetes_path,
+    l2_and_decay,
+    sparse_autoencoder,
+    sparse_networks,
+    where_optimizers_end,
+)
 
 MODULES = {
+    "diabetes_path": diabetes_path,
     "l2_and_decay": l2_and_decay,
     "sparse_autoencoder": sparse_autoencoder,
     "sparse_networks": sparse_networks,
@@ -26,6 +33,17 @@ def test_l2_equals_decay_under_plain_sgd_alone():
     for name in ("momentum 0.9", "momentum 0.9, 10 x decay", "Adam"):
         assert records[name]["largest relative gap"] > 1e-3
     assert l2_and_decay.draw(list(records.values())).axes
+
+
+def test_the_diabetes_path_has_the_published_knots():
+    config = diabetes_path.Config(n_lambdas=600)
+    lasso, mixed, ridge = diabetes_path.run(config, jax.random.key(0))
+    assert lasso["steps of the paper"]
+    # The rounding of the published digits.
+    assert lasso["largest error of a knot"] < 6e-4
+    assert max(r["largest error of the end"] for r in (lasso, mixed, ridge)) < 6e-4
+    assert ridge["steps"] == 0 < mixed["steps"]
+    assert diabetes_path.draw([lasso, mixed, ridge]).axes
 
 
 def test_activation_penalty_makes_a_sparse_code():
