@@ -134,7 +134,7 @@ REFUSALS = {
     ),
     "constant target": (_with(price=[1.0] * 6), {}, "constant"),
     "text for a regression": (FRAME, {"target": "heating", "task": "regression"}, "String"),
-    "a class per row": (FRAME, {"target": "price", "task": "classification"}, "too many classes"),
+    "a class per row": (FRAME, {"target": "price", "task": "classification"}, "too many for classes"),
 }
 
 

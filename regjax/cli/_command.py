@@ -36,7 +36,7 @@ def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             raise _UsageError(" ".join(str(error).split())) from error
         except KeyboardInterrupt:
             click.echo("Interrupted: of the run at work nothing is written.", err=True)

@@ -80,11 +80,14 @@ def announce(name: str, data: Any) -> None:
 
 
 def fitted(fit: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
-    """Return what `fit` returns; what it warns of is printed as notes."""
+    """Return what `fit` returns; solutions that fall short are printed as a note."""
+    from regjax.paths import ConvergenceWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = fit(*arguments, **settings)
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
+    told = [str(each.message) for each in caught if each.category is ConvergenceWarning]
+    for text in dict.fromkeys(told):
         say(f"Note: {text}")
     return result
 

@@ -64,9 +64,11 @@ def open_data(
     if table.encoding.task == "classification":
         shown = ", ".join(map(repr, table.encoding.classes[:5]))
         more = ", ..." if len(table.encoding.classes) > 5 else ""
+        text = not all(label.lstrip("-").isdigit() for label in table.encoding.classes)
+        hint = "" if text else ", or --task regression if these are quantities"
         raise TableError(
             f"The target {table.encoding.target!r} holds classes ({shown}{more}), and paths are "
-            "for numbers: use regjax sweep, or --task regression if these are quantities."
+            f"for numbers: use regjax sweep{hint}."
         )
     return table
 

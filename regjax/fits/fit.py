@@ -211,12 +211,14 @@ def fit_path(
     if isinstance(data, ParquetStream):
         statistics = statistics_of_batches(data.batches())
         moments = moments_of_statistics(statistics, data.encoding.target)
-        path = elastic_net_path(statistics, l1_ratio=l1_ratio, **shared)
+        given: tuple[Any, ...] = (statistics,)
     else:
         moments = moments_of_table(data)
-        path = elastic_net_path(
-            data.X, data.y, sample_weight=data.sample_weight, l1_ratio=l1_ratio, **shared
-        )
+        given, shared["sample_weight"] = (data.X, data.y), data.sample_weight
+    with _near_the_limits():
+        path = elastic_net_path(*given, l1_ratio=l1_ratio, **shared)
+        r2 = _r2(path, data, moments)
+    _check_finite(data, path.coef, path.intercept, r2)
     path = _named(path, data)
     fitted = {}
     if len(path.lambdas) == 1:
@@ -226,7 +228,7 @@ def fit_path(
         path,
         moments.scaler.mean,
         _scale(moments),
-        _r2(path, data, moments),
+        r2,
         data,
         fitted,
         settings,
@@ -294,7 +296,7 @@ def cross_validate(
             )
         parts = fold_statistics(data.batches(), folds, seed=seed)
         moments = moments_of_statistics(sum(parts[1:], parts[0]), data.encoding.target)
-        cv = elastic_net_cv(parts, l1_ratio=l1_ratio, **shared)
+        given: tuple[Any, ...] = (parts,)
     else:
         if time_ordered and (data.groups is not None or repeats != 1):
             raise ValueError("Folds in the order of time have no groups and no repeats.")
@@ -304,14 +306,11 @@ def cross_validate(
             splits = k_folds(data.n_rows, folds, repeats=repeats, groups=data.groups, seed=seed)
         _check_weights(data.sample_weight, splits)
         moments = moments_of_table(data)
-        cv = elastic_net_cv(
-            data.X,
-            data.y,
-            sample_weight=data.sample_weight,
-            folds=splits,
-            l1_ratio=l1_ratio,
-            **shared,
-        )
+        given = data.X, data.y
+        shared |= {"sample_weight": data.sample_weight, "folds": splits}
+    with _near_the_limits():
+        cv = elastic_net_cv(*given, l1_ratio=l1_ratio, **shared)
+    _check_finite(data, cv.path.coef, cv.path.intercept, cv.mean_error, cv.standard_error)
     cv = cv._replace(path=_named(cv.path, data))
     choices = {
         "minimum": (cv.lambda_, cv.coef, cv.intercept),
@@ -339,6 +338,19 @@ def _shared(
         "standardize": standardize,
         "lower": 0.0 if positive else None,
     }
+
+
+def _near_the_limits() -> np.errstate:
+    """Return a context in which numbers may overflow on the way: the results are checked."""
+    return np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
+
+
+def _check_finite(data: Data, *results: np.ndarray) -> None:
+    if not all(np.isfinite(values).all() for values in results):
+        raise TableError(
+            f"The values of {data.encoding.target!r}, or of features, are so large or so small "
+            "that errors cannot be computed: rescale them."
+        )
 
 
 def _check_weights(weight: np.ndarray | None, splits: list[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 _MOST_LEVELS = 1000
+_DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})\b"
 
 
 class TableError(ValueError):
@@ -104,13 +105,31 @@ def levels(column: pl.Series, n_rows: int) -> tuple[str, ...] | None:
             f"Column {column.name!r} holds {column.dtype}, which has no encoding: turn it into "
             "numbers or drop it (--drop NAME)."
         )
-    levels = text(column).unique().sort().to_list()
+    levels = text(column).unique().sort()
+    if levels.str.contains(_DATE).all():
+        raise TableError(
+            f"Column {column.name!r} holds dates such as {levels[0]!r}, which have no encoding: "
+            "turn them into numbers or drop them (--drop NAME)."
+        )
     if len(levels) > _MOST_LEVELS or len(levels) > max(10, n_rows // 2):
+        odd = no_numbers(levels)
+        if odd is not None:
+            raise TableError(
+                f"Column {column.name!r} holds numbers, but also {odd!r}: mend these rows, or drop "
+                "the column (--drop NAME)."
+            )
         raise TableError(
             f"Column {column.name!r} has {len(levels)} different texts in {n_rows} rows "
             "and looks like an identifier: drop it (--drop NAME)."
         )
-    return tuple(levels)
+    return tuple(levels.to_list())
+
+
+def no_numbers(column: pl.Series) -> str | None:
+    """Return a text that is no number from a column where most are, or None."""
+    levels = text(column).unique().sort()
+    odd = levels.filter(levels.cast(pl.Float64, strict=False).is_null())
+    return odd[0] if 0 < len(odd) <= len(levels) / 2 else None
 
 
 def feature_names(name: str, levels: tuple[str, ...] | None) -> list[str]:

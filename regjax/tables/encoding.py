@@ -19,6 +19,7 @@ from regjax.tables._columns import (
     feature_names,
     is_text,
     levels,
+    no_numbers,
     quoted,
     refuse_missing,
     text,
@@ -177,12 +178,10 @@ def encode_table(
         order = response.unique().sort()
         classes = tuple(text(order).to_list())
         if len(classes) > max(2, frame.height // 2):
-            raise TableError(
-                f"The target {target!r} has {len(classes)} values in {frame.height} rows: too "
-                "many classes. Is it a regression (--task regression)?"
-            )
-        position = {label: i for i, label in enumerate(classes)}
-        y = np.array([position[label] for label in text(response)])
+            raise _too_many_classes(response, len(classes))
+        # By values, not by labels: -0.0 and 0.0 are one class.
+        position = {value: i for i, value in enumerate(order.to_list())}
+        y = np.array([position[value] for value in response.to_list()])
     else:
         if not (response.dtype.is_numeric() or response.dtype == pl.Boolean):
             raise TableError(
@@ -209,6 +208,13 @@ def encode_table(
         f"Column {name!r} counts the rows; if it is an identifier, drop it (--drop NAME)."
         for name in features
         if _counts_rows(frame[name])
+    ]
+    mixed = {name: no_numbers(frame[name]) for name, levels in columns if levels is not None}
+    notes += [
+        f"Column {name!r} holds numbers, but also {odd!r}, and is taken for text: one feature per "
+        "value."
+        for name, odd in mixed.items()
+        if odd is not None
     ]
     constant = [name for name, width in zip(names, np.ptp(X, axis=0), strict=True) if width == 0]
     if constant:
@@ -248,11 +254,23 @@ def table_from_arrays(X: np.ndarray, y: np.ndarray, *, task: Task | None = None)
     return encode_table(frame.with_columns(pl.Series("y", y)), "y", task=task)
 
 
+def _too_many_classes(response: pl.Series, n_classes: int) -> TableError:
+    name, odd = response.name, no_numbers(response)
+    if odd is not None:
+        return TableError(f"The target {name!r} holds numbers, but also {odd!r}: mend these rows.")
+    hint = "it looks like an identifier; name another column."
+    if response.dtype.is_numeric():
+        hint = "is it a regression (--task regression)?"
+    return TableError(
+        f"The target {name!r} has {n_classes} values in {len(response)} rows, too many for "
+        f"classes: {hint}"
+    )
+
+
 def _counts_rows(column: pl.Series) -> bool:
     if not column.dtype.is_integer() or column.n_unique() < len(column):
         return False
-    values = column.to_numpy()
-    return int(values.max()) - int(values.min()) == len(values) - 1
+    return column.max() - column.min() == len(column) - 1
 
 
 def _guess_task(response: pl.Series, notes: list[str]) -> Task:

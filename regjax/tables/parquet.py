@@ -182,7 +182,9 @@ def _files(path: str | pathlib.Path) -> tuple[pathlib.Path, ...]:
     root = pathlib.Path(path)
     files = tuple(sorted(root.rglob("*.parquet"))) if root.is_dir() else (root,)
     if not files or not files[0].is_file():
-        raise TableError(f"There is no Parquet file at {str(path)!r}.")
+        raise TableError(
+            f"There is no Parquet file at {str(path)!r}; a CSV file is given by its own name."
+        )
     return files
 
 

@@ -42,7 +42,7 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
         if suffix == ".parquet":
             frame = pl.read_parquet(path)
         else:
-            _check_utf8(path)
+            _check_text(path)
             frame = pl.read_csv(
                 path,
                 separator="," if suffix == ".csv" else "\t",
@@ -51,10 +51,8 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
             )
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise TableError(
-            f"{str(path)!r} cannot be read as a table: {reason}. Has every row as many fields as "
-            "the header?"
-        ) from error
+        hint = "" if suffix == ".parquet" else " Has every row as many fields as the header?"
+        raise TableError(f"{str(path)!r} cannot be read as a table: {reason}.{hint}") from error
     if frame.width == 1 and suffix == ".csv" and any(c in frame.columns[0] for c in ";\t"):
         raise TableError(
             f"{str(path)!r} has no commas; it looks separated by semicolons or tabs. Write it with "
@@ -73,11 +71,15 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
     return frame
 
 
-def _check_utf8(path: pathlib.Path) -> None:
+def _check_text(path: pathlib.Path) -> None:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            while file.read(1 << 20):
-                pass
+            while block := file.read(1 << 20):
+                if "\0" in block:
+                    raise TableError(
+                        f"{str(path)!r} cannot be read: it holds NUL bytes, which no text has; "
+                        "save it as UTF-8."
+                    )
     except UnicodeDecodeError as error:
         raise TableError(
             f"{str(path)!r} cannot be read: it is not UTF-8 (byte {error.start} of a block); save "
