@@ -91,21 +91,24 @@ def moments_of_table(table: Table) -> Moments:
     variance = np.average(np.square(table.X - mean), axis=0, weights=weight)
     y_mean = np.average(table.y, weights=weight)
     y_variance = np.average(np.square(table.y - y_mean), weights=weight)
-    return _checked(mean, variance, float(y_variance), table.encoding.target)
+    return _checked(mean, variance, y_mean, y_variance, table.encoding.target)
 
 
 def moments_of_statistics(statistics: SufficientStatistics, target: str) -> Moments:
     """Return the moments that statistics hold."""
     variance = np.diag(statistics.xx) / statistics.weight
-    y_variance = float(statistics.yy[0] / statistics.weight)
-    return _checked(statistics.x_mean, variance, y_variance, target)
+    y_variance = statistics.yy[0] / statistics.weight
+    return _checked(statistics.x_mean, variance, statistics.y_mean[0], y_variance, target)
 
 
-def _checked(mean: np.ndarray, variance: np.ndarray, y_variance: float, target: str) -> Moments:
-    if y_variance == 0:
+def _checked(
+    mean: np.ndarray, variance: np.ndarray, y_mean: Any, y_variance: Any, target: str
+) -> Moments:
+    if not (np.isfinite(variance).all() and np.isfinite(y_variance)):
+        raise TableError("Some columns hold values too large to be squared: rescale them.")
+    of_y = as_scaler(np.atleast_1d(y_mean), np.sqrt(np.atleast_1d(y_variance)))
+    if np.isinf(of_y.scale).any():
         raise TableError(
             f"The target {target!r} is constant where rows have weight: there is nothing to learn."
         )
-    if not (np.isfinite(variance).all() and np.isfinite(y_variance)):
-        raise TableError("Some columns hold values too large to be squared: rescale them.")
-    return Moments(as_scaler(mean, np.sqrt(variance)), y_variance)
+    return Moments(as_scaler(mean, np.sqrt(variance)), float(y_variance))
