@@ -100,7 +100,7 @@ def save(fit: Any, folder: pathlib.Path, *, figures: bool, overwrite: bool) -> N
     say(f"Tables, models{', figures' * figures}, manifest: {folder}")
 
 
-def print_features(title: str, columns: Sequence[str], rows: list[tuple[str, ...]]) -> None:
+def print_features(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     """Print the first rows of a table of features, and how many more there are."""
     table = new_table(title, ("feature", *columns))
     for row in rows[:MOST_FEATURES]:

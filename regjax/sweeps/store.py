@@ -86,7 +86,7 @@ def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
             f"The run in {str(path)!r} chose no model: run regjax cv, or regjax path at one "
             "strength (--lambdas 0.1)."
         )
-    chosen = manifest.get("best_model") if model is None else model
+    chosen = str(manifest.get("best_model")) if model is None else model
     if chosen not in held:
         raise ValueError(
             f"The run in {str(path)!r} has no model {chosen!r}; it has {', '.join(held)}."

@@ -270,7 +270,8 @@ def _too_many_classes(response: pl.Series, n_classes: int) -> TableError:
 def _counts_rows(column: pl.Series) -> bool:
     if not column.dtype.is_integer() or column.n_unique() < len(column):
         return False
-    return column.max() - column.min() == len(column) - 1
+    values = column.sort()
+    return int(values[-1]) - int(values[0]) == len(values) - 1
 
 
 def _guess_task(response: pl.Series, notes: list[str]) -> Task:
