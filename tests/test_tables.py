@@ -99,6 +99,25 @@ def test_a_column_that_counts_the_rows_is_told():
     assert encode_table(_with(id=[3, 1, 2, 7, 5, 4]), "price").notes == ()
 
 
+def test_numbers_beyond_64_bits_are_counted_too():
+    frame = pl.DataFrame({"a": pl.Series([2**70 + i for i in range(6)], dtype=pl.Int128)})
+    notes = encode_table(frame.with_columns(y=pl.Series([1.5, 2, 3, 4, 9, 5])), "y").notes
+    assert any("'a' counts the rows" in note for note in notes)
+
+
+def test_both_zeros_are_one_class():
+    frame = pl.DataFrame({"x": np.arange(20.0), "y": [0.0, -0.0, 1.0, 1.0] * 5})
+    table = encode_table(frame, "y", task="classification")
+    assert len(table.encoding.classes) == 2
+    assert table.y.tolist() == [0, 0, 1, 1] * 5
+
+
+def test_a_text_among_few_numbers_is_told():
+    frame = _with(rooms=["1", "2", "1", "2", "many", "1"])
+    notes = encode_table(frame, "price").notes
+    assert any("'rooms' holds numbers, but also 'many'" in note for note in notes)
+
+
 def test_constant_column_is_kept_and_told():
     table = encode_table(FRAME.with_columns(pl.lit(3.0).alias("flat")), "price")
     assert any("'flat'" in note and "coefficient 0" in note for note in table.notes)
@@ -121,6 +140,21 @@ REFUSALS = {
     "unknown target": (FRAME, {"target": "cost"}, "no column 'cost'.*'price'"),
     "unknown drop": (FRAME, {"drop": ["cost"]}, "no column 'cost'"),
     "only the target": (FRAME.select("price"), {}, "nothing but 'price'"),
+    "dates as text": (_with(built=["2020-01-0" + day for day in "112233"]), {}, "holds dates"),
+    "numbers and a text": (
+        pl.DataFrame({"a": [*map(str, range(29)), "none"], "y": np.arange(30.0)}),
+        {"target": "y"},
+        "'a' holds numbers, but also 'none'",
+    ),
+    "a target of both": (
+        pl.DataFrame({"a": np.arange(30.0) ** 2, "y": [*map(str, range(29)), "none"]}),
+        {"target": "y"},
+        "target 'y' holds numbers, but also 'none'",
+    ),
+    "a target that identifies": (_with(name=list("abcdef")), {"target": "name"}, "identifier"),
+    "a target too large": (_with(price=[1e200 * i for i in range(6)]), {}, "target.*rescale"),
+    "lists": (_with(parts=[[1], [2]] * 3), {}, "holds List"),
+    "a target of lists": (_with(price=[[1], [2]] * 3), {"task": "classification"}, "List"),
     "two rows": (FRAME.head(2), {}, "2 row"),
     "missing number": (_with(rooms=[2, None, 2, None, 4, 3]), {}, r"'rooms' \(2\)"),
     "missing text": (_with(state=["new", None, "old", "new", "old", "old"]), {}, r"'state' \(1\)"),
@@ -134,7 +168,11 @@ REFUSALS = {
     ),
     "constant target": (_with(price=[1.0] * 6), {}, "constant"),
     "text for a regression": (FRAME, {"target": "heating", "task": "regression"}, "String"),
-    "a class per row": (FRAME, {"target": "price", "task": "classification"}, "too many for classes"),
+    "a class per row": (
+        FRAME,
+        {"target": "price", "task": "classification"},
+        "too many for classes",
+    ),
 }
 
 
@@ -173,6 +211,26 @@ def test_files_read_back_what_was_written(tmp_path):
         assert read_table(tmp_path / f"t.{ending}").equals(FRAME)
 
 
+@pytest.mark.parametrize(
+    ("early", "late", "dtype"),
+    [
+        ("1", "2.5", pl.Float64),
+        ("1", "x", pl.String),
+        ("1", "9" * 25, pl.Int128),
+        ("true", "maybe", pl.String),
+        ("2.5", "1", pl.Float64),
+        ("1", "NA", pl.Int64),
+    ],
+)
+def test_the_type_of_a_column_may_show_far_down(tmp_path, early, late, dtype):
+    rows = [early] * 12_000 + [late]
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{row},1\n" for row in rows))
+    column = read_table(tmp_path / "t.csv")["a"]
+    assert column.dtype == dtype
+    assert len(column) == 12_001
+    assert column.null_count() == (late == "NA")
+
+
 FILES = {
     "missing.csv": (None, "no file"),
     "empty.csv": (b"", "empty"),
@@ -183,7 +241,9 @@ FILES = {
     "semicolons.csv": (b"a;b\n1;2\n", "separated by semicolons"),
     "latin_header.csv": ("größe,b\n1,2\n".encode("latin-1"), "not UTF-8"),
     "picture.png": (b"\x89PNG", "no known ending"),
-    "torn.parquet": (b"PAR1 torn", "cannot be read"),
+    "torn.parquet": (b"PAR1 torn", "cannot be read.*[^?]$"),
+    "nul.csv": (b"a,b\n1,2\n\0,4\n5,6\n", "NUL bytes"),
+    "utf16.csv": ("a,b\n1,2\n".encode("utf-16"), "not UTF-8"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import re
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from regjax.tables._columns import TableError, quoted
 
+_ROWS_OF_TYPES = 10_000
 _MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
 
 
@@ -43,12 +45,7 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
             frame = pl.read_parquet(path)
         else:
             _check_text(path)
-            frame = pl.read_csv(
-                path,
-                separator="," if suffix == ".csv" else "\t",
-                null_values=_MISSING,
-                infer_schema_length=None,
-            )
+            frame = _read_text(path, "," if suffix == ".csv" else "\t")
     except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         hint = "" if suffix == ".parquet" else " Has every row as many fields as the header?"
@@ -69,6 +66,16 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
     if frame.height == 0:
         raise TableError(f"{str(path)!r} has a header but no rows.")
     return frame
+
+
+def _read_text(path: pathlib.Path, separator: str) -> pl.DataFrame:
+    read = functools.partial(pl.read_csv, path, separator=separator, null_values=_MISSING)
+    try:
+        return read(infer_schema_length=_ROWS_OF_TYPES)
+    except pl.exceptions.PolarsError:
+        # A value further down has another type. To look at all rows first takes several times as
+        # long.
+        return read(infer_schema_length=None)
 
 
 def _check_text(path: pathlib.Path) -> None:
