@@ -365,3 +365,37 @@ def test_rows_that_use_few_columns_are_corrected_apart(l1_ratio, settings, monke
     for k, lambda_ in enumerate(path.lambdas[0]):
         problem = Problem(X, y, chosen)
         assert problem.kkt(path.coef[0, k], path.intercept[0, k], lambda_) <= 1.01e-3
+
+
+@pytest.mark.parametrize(("n", "p"), [(30, 50), (30, 200), (50, 20)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_at_lambda_0_stands_the_least_squares_solution_of_least_penalty(n, p, weighted):
+    rng = np.random.default_rng(p)
+    X = rng.normal(size=(n, p)) * np.exp(rng.normal(size=p))
+    # With more rows than columns half of these depend on the others.
+    X[:, p // 2 : 2 * (p // 2)] = 2 * X[:, : p // 2] if n > p else X[:, p // 2 : 2 * (p // 2)]
+    y = rng.normal(size=n)
+    root = np.sqrt(rng.random(p) + 0.2) if weighted else np.ones(p)
+    centred = X - X.mean(axis=0)
+    expected = np.linalg.pinv(centred / root) @ (y - y.mean()) / root
+    path = ridge_path(X, y, lambdas=[1e-9, 0.0], penalty_weights=root**2)
+    assert not path.status.any()
+    np.testing.assert_allclose(path.coef[1], expected, rtol=1e-7, atol=1e-10)
+    # Ridge regression ends there.
+    np.testing.assert_allclose(path.coef[0], expected, rtol=1e-3, atol=1e-6)
+    scaled = ridge_path(X, y, lambdas=[0.0], standardize=True)
+    unit = X.std(axis=0)
+    np.testing.assert_allclose(
+        scaled.coef[0] * unit,
+        np.linalg.pinv(centred / unit) @ (y - y.mean()),
+        rtol=1e-7,
+        atol=1e-10,
+    )
+
+
+def test_least_squares_reaches_columns_of_any_scale():
+    X = np.random.default_rng(0).normal(size=(20, 40)) * np.repeat([1e7, 1e-7], [5, 35])
+    y = np.random.default_rng(1).normal(size=20)
+    path = ridge_path(X, y, lambdas=[0.0])
+    assert path.duality_gap[0] <= 1e-12
+    np.testing.assert_allclose(path.predict(X)[0], y, atol=1e-6)

@@ -181,15 +181,21 @@ def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
 
 
 def _least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least-squares solution of least norm (m, q), and what it misses by (m,).
+    """Return the least-squares solution of least quadratic penalty (m, q), and its gap (m,).
 
-    Without a penalty the gap is known: `z' gram^+ z / 2` at correlations z, and what the rounding
-    of the Gram matrix makes of large coefficients. Where a direction that rounding took for
-    dependent is not, up to the whole residual may be missed.
+    It is where ridge regression goes as lambda goes to 0. Without a penalty the gap is known:
+    `z' gram^+ z / 2` at correlations z, and what the rounding of the Gram matrix makes of large
+    coefficients. Where a direction that rounding took for dependent is not, up to the whole
+    residual may be missed.
     """
     inverse, lost = spectral_inverse(lane.gram)
-    b = lane.cross @ inverse
-    b = b + (lane.cross - b @ lane.gram) @ inverse
+    b = np.zeros_like(lane.cross)
+    if lost.shape[1]:
+        root = 1 / np.sqrt(lane.l2)
+        b = (lane.cross * root) @ spectral_inverse(lane.gram * root * root[:, None])[0] * root
+    # What that missed: in units of the penalty, columns of small variance may be lost in rounding.
+    for _ in range(2):
+        b = b + (lane.cross - b @ lane.gram) @ inverse
     z = lane.cross - b @ lane.gram
     gap = np.abs(np.einsum("mq,qr,mr->m", z, inverse, z)) / 2 + rounding_of(b)
     torn = np.abs(lane.cross @ lost).max(axis=1, initial=0.0) > 1e-13 * np.sqrt(lane.scale)
@@ -199,12 +205,14 @@ def _least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
 
 def _dual_least_squares(form: DataForm, lane: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the same of a matrix with more columns than rows."""
-    columns, response = form.columns, form.response[lane].T
-    kernel = columns.kernel(lane, np.ones(columns.X.shape[1]))
+    columns, response, l2 = form.columns, form.response[lane].T, form.lanes[lane].l2
+    kernel = columns.kernel(lane, np.ones(len(l2)))
     inverse, lost = spectral_inverse(kernel)
-    dual = response @ inverse
-    dual = dual + (response - dual @ kernel) @ inverse
-    b = columns.correlations(lane, dual)
+    in_units = spectral_inverse(columns.kernel(lane, 1 / l2))[0]
+    b = columns.correlations(lane, response @ in_units) / l2
+    for _ in range(2):
+        residual = response - columns.fitted(lane, b)
+        b = b + columns.correlations(lane, residual @ inverse)
     residual = response - columns.fitted(lane, b)
     # What of it the columns could still reach: all but the directions in which they are 0.
     reach = np.abs(columns.correlations(lane, lost.T)).max(axis=1, initial=0.0)

@@ -401,24 +401,38 @@ def _between(b: jax.Array, lambdas: jax.Array, coarse: np.ndarray) -> jax.Array:
 
 
 def _least_squares(form: Form) -> tuple[jax.Array, jax.Array]:
-    """Return the least-squares solution of least norm (m, p), and what it misses by (m,).
+    """Return the least-squares solution of least quadratic penalty (m, p), and its gap (m,).
 
     Without a penalty the gap is known: half the squared projection of the residual on the columns.
     """
-    design = form.design
+    design, l2 = form.design, form.columns.l2
+    root = jax.lax.rsqrt(jnp.where(l2 > 0, l2, 1))
     if isinstance(design, Gram):
         kernel, rhs = design.matrix, form.cross
+        inverse, values, vectors = _pseudo_inverse(kernel)
+        b = (rhs * root) @ _pseudo_inverse(kernel * root * root[:, None])[0] * root
+        # What rounding lost in the units of the penalty.
+        for _ in range(2):
+            b = b + (rhs - b @ kernel) @ inverse
+        left = (rhs - b @ kernel) @ vectors / jnp.sqrt(jnp.where(values > 0, values, 1))
     else:
-        kernel, rhs = design.matrix @ design.matrix.T, design.response.T
-    values, vectors = jnp.linalg.eigh(kernel)
-    unit = jnp.finfo(values.dtype).eps * values[-1]
-    kept, counted = values > _INVERTED * unit, values > _COUNTED * unit
-    inverse = vectors * jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
-    x = rhs @ vectors @ inverse.T
-    x = x + (rhs - x @ kernel) @ vectors @ inverse.T
-    left = jnp.square((rhs - x @ kernel) @ vectors)
-    if isinstance(design, Gram):
-        left = left / jnp.where(counted, values, 1)
-    else:
-        x = x @ design.matrix
-    return x, jnp.sum(left, axis=1, where=counted) / 2
+        rows = design.matrix
+        inverse, values, vectors = _pseudo_inverse(rows @ rows.T)
+        scaled = rows * root
+        b = design.response.T @ _pseudo_inverse(scaled @ scaled.T)[0] @ scaled * root
+        for _ in range(2):
+            b = b + (design.response.T - b @ rows.T) @ inverse @ rows
+        left = (design.response.T - b @ rows.T) @ vectors
+    counted = values > _COUNTED * jnp.finfo(values.dtype).eps * values[-1]
+    return b, jnp.sum(jnp.square(left), axis=1, where=counted) / 2
+
+
+def _pseudo_inverse(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the pseudo-inverse of a symmetric matrix, its eigenvalues and its eigenvectors."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    kept = values > _INVERTED * jnp.finfo(values.dtype).eps * values[-1]
+    return (
+        (vectors * jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)) @ vectors.T,
+        values,
+        vectors,
+    )

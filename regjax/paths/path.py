@@ -153,7 +153,8 @@ def elastic_net_path(
             without being made dense; or `SufficientStatistics`, then without `y`.
         y: (n_samples,), or (n_samples, n_targets) for independent paths that share `X`.
         l1_ratio: share of the absolute penalty, 1 for the lasso, 0 for ridge.
-        lambdas: strengths > 0 (0 is allowed); sorted descending. Unless given, `n_lambdas`
+        lambdas: strengths > 0, or 0 for least squares (of several solutions that of least
+            quadratic penalty, where ridge ends); sorted descending. Unless given, `n_lambdas`
             values spaced evenly in the logarithm from the least one at which every penalised
             coefficient is 0 down to `lambda_min_ratio` times that. With `l1_ratio` below 0.001
             that value is infinite or nearly, and the grid of 0.001 is taken.
