@@ -11,6 +11,7 @@ import pytest
 from experiments import (
     diabetes_path,
     l2_and_decay,
+    optimal_ridge_and_double_descent,
     sparse_autoencoder,
     sparse_networks,
     where_optimizers_end,
@@ -19,6 +20,7 @@ from experiments import (
 MODULES = {
     "diabetes_path": diabetes_path,
     "l2_and_decay": l2_and_decay,
+    "optimal_ridge_and_double_descent": optimal_ridge_and_double_descent,
     "sparse_autoencoder": sparse_autoencoder,
     "sparse_networks": sparse_networks,
     "where_optimizers_end": where_optimizers_end,
@@ -44,6 +46,21 @@ def test_the_diabetes_path_has_the_published_knots():
     assert max(r["largest error of the end"] for r in (lasso, mixed, ridge)) < 6e-4
     assert ridge["steps"] == 0 < mixed["steps"]
     assert diabetes_path.draw([lasso, mixed, ridge]).axes
+
+
+def test_the_best_ridge_has_no_peak_and_least_squares_has():
+    config = optimal_ridge_and_double_descent.Config(
+        n_features=20, n_samples=(8, 14, 20, 30, 60), n_draws=60, strengths=(0.0, 0.3, 1.0, 3.0)
+    )
+    records = optimal_ridge_and_double_descent.run(config, jax.random.key(0))
+    free = [record["no penalty"] for record in records]
+    best = [record["best strength"] for record in records]
+    assert free[2] > 5 * free[0] > free[-1]
+    assert best == sorted(best, reverse=True)
+    assert all(record["best strength, in units of theory's"] == 1.0 for record in records)
+    for record in records:
+        theory, error = record["no penalty, theory"], record["standard errors"][-1]
+        assert theory is None or abs(record["no penalty"] - theory) < 4 * error
 
 
 def test_activation_penalty_makes_a_sparse_code():
