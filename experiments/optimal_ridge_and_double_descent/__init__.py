@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from experiments.report import Record
 from regjax.paths import ridge_path
 
-
 # Samples, closer to each other about the peak at 60 features.
 _BELOW = (5, 10, 15, 20, 25, 30, 35, 40, 44, 48, 51, 54, 56, 58, 59, 60)
 _ABOVE = (61, 62, 64, 66, 69, 72, 76, 80, 85, 90, 100, 110, 120, 140, 160, 180)

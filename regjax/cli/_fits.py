@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from regjax.cli._command import console, say
 from regjax.cli._output import new_table
@@ -72,7 +73,7 @@ def strengths(lambdas: str | None) -> tuple[float, ...] | None:
 
 def announce(name: str, data: Any) -> None:
     """Print what was read."""
-    console.rule(f"[bold]{pathlib.Path(name).name}" if name else "")
+    console.rule(f"[bold]{escape(pathlib.Path(name).name)}")
     n_features = len(data.encoding.feature_names)
     say(f"{data.n_rows} rows, {n_features} features; regression of {data.encoding.target!r}")
     for note in data.notes:
@@ -104,7 +105,8 @@ def print_features(title: str, columns: Sequence[str], rows: Sequence[tuple[str,
     """Print the first rows of a table of features, and how many more there are."""
     table = new_table(title, ("feature", *columns))
     for row in rows[:MOST_FEATURES]:
-        table.add_row(*row)
+        # A name in brackets is no markup.
+        table.add_row(*map(escape, row))
     console.print(table)
     if len(rows) > MOST_FEATURES:
         say(f"{len(rows) - MOST_FEATURES} more are in the folder's tables.")
@@ -114,8 +116,12 @@ def _draw(fit: Any, folder: pathlib.Path) -> None:
     from regjax import fits, plots
 
     is_cv = isinstance(fit, fits.CrossValidationFit)
-    drawn = {"path": plots.plot_path(fit.cv if is_cv else fit.path, scale=fit.scale)}
-    if is_cv:
-        drawn["cv"] = plots.plot_cross_validation(fit.cv)
-    for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        drawn = {"path": plots.plot_path(fit.cv if is_cv else fit.path, scale=fit.scale)}
+        if is_cv:
+            drawn["cv"] = plots.plot_cross_validation(fit.cv)
+        for name, figure in drawn.items():
+            figure.savefig(folder / f"{name}.png", dpi=150)
+    if any("missing from font" in str(each.message) for each in caught):
+        say("Note: the font of the figures lacks some letters of the names.")

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from regjax.cli._command import console, main, one_line, say
@@ -98,7 +99,7 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
     encoding = table.encoding
     n_samples, n_features = table.X.shape
-    console.rule(f"[bold]{name}")
+    console.rule(f"[bold]{escape(name)}")
     say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
     for note in table.notes:
         say(f"Note: {note}")
