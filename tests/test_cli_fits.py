@@ -170,6 +170,22 @@ def test_many_features_are_counted_and_not_shown(houses):
     assert "20 more are in the folder's tables." in done.output
 
 
+def test_names_are_taken_as_they_are(houses):
+    names = {"area": "[red]area", "year": "$year$", "floors": "面積", "heating": "a=b"}
+    pl.read_csv("houses.csv").rename(names).write_csv("[odd].csv")
+    done = run("cv", "[odd].csv", *HOUSES)
+    assert done.exit_code == 0, done.output
+    for words in ("[odd].csv", "[red]area", "$year$", "the font of the figures lacks"):
+        assert words in done.output, words
+    assert "[red]area" in pl.read_csv("runs/[odd]-cv/coefficients.csv", glob=False)["feature"]
+    assert run("predict", "runs/[odd]-cv", "[odd].csv").exit_code == 0
+    (houses / "[parts]").mkdir()
+    pl.read_csv("[odd].csv", glob=False).write_parquet("[parts]/[1].parquet")
+    assert run("path", "[parts]", *HOUSES, *QUICK).exit_code == 0
+    assert run("cv", "[parts]/[1].parquet", *HOUSES, *QUICK).exit_code == 0
+    assert run("predict", "runs/[odd]-cv", "[parts]").exit_code == 0
+
+
 FAULTS = {
     "text target": (["cv", "houses.csv", "--target", "heating", "--drop", "note"], "regjax sweep"),
     "unknown target": (["path", "houses.csv", "--target", "cost"], "no column 'cost'"),

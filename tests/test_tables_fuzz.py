@@ -166,3 +166,37 @@ def test_predictions_of_any_file_are_finite_or_end_with_one_line(content, run_fo
     done = invoke("predict", run_folder, tmp_path / "t.csv")
     if done.exit_code == 0:
         assert np.isfinite([float(line) for line in done.output.splitlines()[1:]]).all()
+
+
+PARQUET = pl.DataFrame(
+    {
+        "c0": np.linspace(0, 1, 60) ** 2,
+        "c1": ["x", "y", "z"] * 20,
+        "c2": np.sin(np.arange(60.0)),
+    }
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=QUIET)
+@given(
+    spots=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
+    cut=st.none() | st.integers(0),
+    command=st.sampled_from(["cv", "path", "predict"]),
+    as_folder=st.booleans(),
+)
+def test_a_torn_parquet_file_is_used_or_ends_with_one_line(
+    spots, cut, command, as_folder, run_folder, tmp_path
+):
+    file = tmp_path / "parts" / "t.parquet"
+    file.parent.mkdir(exist_ok=True)
+    PARQUET.write_parquet(file, row_group_size=20)
+    content = bytearray(file.read_bytes())
+    for place, value in spots:
+        content[place % len(content)] = value
+    file.write_bytes(content if cut is None else content[: cut % len(content)])
+    data = file.parent if as_folder else file
+    if command == "predict":
+        invoke("predict", run_folder, data)
+        return
+    where = ("--target", "c2", "--out", tmp_path / "run", "--overwrite")
+    invoke(command, data, *where, *COMMANDS[command])

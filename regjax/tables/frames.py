@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from regjax.tables._columns import TableError, quoted
+from regjax.tables._reading import reading
 
 
 def is_frame(data: Any) -> bool:
@@ -46,13 +47,10 @@ def as_frame(data: Any) -> pl.DataFrame:
         raise TypeError(
             f"Expected a data frame of polars, pandas or Arrow, got {type(data).__name__}."
         )
-    try:
+    with reading("The data frame cannot be used as a table"):
         if isinstance(data, pl.LazyFrame):
             return data.collect()
         return _from_pandas(data) if _is_pandas(data) else pl.DataFrame(data)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TableError(f"The data frame cannot be used as a table: {reason}.") from error
 
 
 def _is_pandas(data: Any) -> bool:

@@ -21,6 +21,7 @@ from regjax.tables._columns import (
     quoted,
     refuse_missing,
 )
+from regjax.tables._reading import reading
 from regjax.tables.encoding import Encoding
 
 Batch = TypeVar("Batch")
@@ -134,13 +135,15 @@ def open_parquet(
     features = [name for name in schema if name not in (*named, *drop)]
     if not features:
         raise TableError(f"There is nothing but {quoted(named)} to predict from.")
-    table = pl.scan_parquet(list(files))
+    table = pl.scan_parquet(list(files), glob=False)
     columns = []
     for name in features:
         # Of a text only its levels come into memory, of numbers nothing.
         column = table.select(name)
         seen = column.unique() if is_text(schema[name]) else column.head(0)
-        columns.append((name, levels(seen.collect(engine="streaming")[name], n_rows)))
+        with reading(f"Column {name!r} of {str(path)!r} cannot be read"):
+            found = seen.collect(engine="streaming")[name]
+        columns.append((name, levels(found, n_rows)))
     encoding = Encoding(tuple(columns), target, "regression")
     check_feature_names(encoding.feature_names)
     source = {"name": str(path), "files": len(files), "drop": list(drop)}
@@ -198,22 +201,23 @@ def _over_batches(
     if rows < 1:
         raise ValueError(f"rows must be at least 1, got {rows}.")
     for file in files:
-        table = pl.scan_parquet(file).select(names)
+        table = pl.scan_parquet(file, glob=False).select(names)
         for start in range(0, _height(file), rows):
+            place = f"{str(file)!r}, from row {start} on"
+            with reading(f"{place}, cannot be read"):
+                frame = table.slice(start, rows).collect()
             try:
-                batch = convert(table.slice(start, rows).collect())
-            except (TableError, pl.exceptions.PolarsError, OSError) as error:
-                raise TableError(f"{str(file)!r}, from row {start} on: {error}") from error
+                batch = convert(frame)
+            except TableError as error:
+                raise TableError(f"{place}: {error}") from error
             yield batch
 
 
 def _schema(file: pathlib.Path) -> dict[str, pl.DataType]:
-    try:
-        return dict(pl.read_parquet_schema(file))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TableError(f"{str(file)!r} cannot be read as Parquet: {reason}.") from error
+    with reading(f"{str(file)!r} cannot be read as Parquet"):
+        return dict(pl.scan_parquet(file, glob=False).collect_schema())
 
 
 def _height(file: pathlib.Path) -> int:
-    return int(pl.scan_parquet(file).select(pl.len()).collect().item())
+    with reading(f"{str(file)!r} cannot be read as Parquet"):
+        return int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())

@@ -9,6 +9,7 @@ import re
 import polars as pl
 
 from regjax.tables._columns import TableError, quoted
+from regjax.tables._reading import reading
 
 _ROWS_OF_TYPES = 10_000
 _MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
@@ -40,16 +41,13 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
         raise TableError(
             f"{str(path)!r} has no known ending; tables are .csv, .tsv, .txt (tabs) or .parquet."
         )
-    try:
+    hint = "" if suffix == ".parquet" else " Has every row as many fields as the header?"
+    with reading(f"{str(path)!r} cannot be read as a table", hint):
         if suffix == ".parquet":
-            frame = pl.read_parquet(path)
+            frame = pl.read_parquet(path, glob=False)
         else:
             _check_text(path)
             frame = _read_text(path, "," if suffix == ".csv" else "\t")
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        hint = "" if suffix == ".parquet" else " Has every row as many fields as the header?"
-        raise TableError(f"{str(path)!r} cannot be read as a table: {reason}.{hint}") from error
     if frame.width == 1 and suffix == ".csv" and any(c in frame.columns[0] for c in ";\t"):
         raise TableError(
             f"{str(path)!r} has no commas; it looks separated by semicolons or tabs. Write it with "
@@ -69,7 +67,9 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
 
 
 def _read_text(path: pathlib.Path, separator: str) -> pl.DataFrame:
-    read = functools.partial(pl.read_csv, path, separator=separator, null_values=_MISSING)
+    read = functools.partial(
+        pl.read_csv, path, separator=separator, null_values=_MISSING, glob=False
+    )
     try:
         return read(infer_schema_length=_ROWS_OF_TYPES)
     except pl.exceptions.PolarsError:
