@@ -52,7 +52,9 @@ def belongs_to_jax(*values: Any) -> bool:
 def refuse_traced(**values: Any) -> None:
     """Raise TypeError if a value is traced, or holds what is; by name."""
     jax = sys.modules.get("jax")
-    for name, value in {} if jax is None else values.items():
+    if jax is None:
+        return
+    for name, value in values.items():
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
             raise TypeError(
                 f"{name} is traced: this function runs eagerly. Inside jit and vmap use "

@@ -307,3 +307,13 @@ def test_weightings_of_distant_clusters_keep_their_digits():
         # Less the mean, the columns are those of clusters about 0.
         near = lasso_path(X[rows] - 1e7 * k, y[rows], lambdas=whole.lambdas[k], standardize=True)
         np.testing.assert_allclose(whole.coef[k], near.coef, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(30, 4), (20, 150)])
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_what_cannot_be_squared_is_refused(shape, name):
+    rng = np.random.default_rng(0)
+    data = {"X": rng.normal(size=shape), "y": rng.normal(size=shape[0])}
+    data[name] = data[name] * 1e200
+    with pytest.raises(ValueError, match=f"^{name} holds values too large to be squared"):
+        lasso_path(**data)

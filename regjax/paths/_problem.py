@@ -137,6 +137,7 @@ def rounding_of(b: np.ndarray) -> np.ndarray:
     return 4 * np.finfo(np.float64).eps * np.square(np.abs(b).sum(axis=1))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     """Return the problem of these statistics in standard form."""
     s = statistics
@@ -146,6 +147,7 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     varies = yy > np.square(_CONSTANT * y_mean)
     xy, yy = xy * varies, yy * varies
     variance = np.diag(xx) / s.weight
+    _refuse_overflow(variance, s.yy)
     # What is left of a constant column is the rounding of its mean.
     constant = variance <= np.square(_CONSTANT * x_mean)
     unit = np.where(constant, 1.0, np.sqrt(variance)) if shape.standardize else 1.0
@@ -204,6 +206,12 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     )
 
 
+def _refuse_overflow(variance: np.ndarray, squares: np.ndarray) -> None:
+    for name, values in (("X", variance), ("y", squares)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} holds values too large to be squared; rescale it.")
+
+
 class DataForm(NamedTuple):
     """Lanes of a wide matrix: their vectors, without Gram matrices, and the columns behind them.
 
@@ -218,6 +226,7 @@ class DataForm(NamedTuple):
     response: np.ndarray
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> DataForm:
     """Return the lanes of `X` (n, p) and `y` (n, m) under row weights (n_lanes, n)."""
     # float32 would be converted again in every product.
@@ -226,6 +235,7 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
     weight = weight / weight.sum(axis=1, keepdims=True)
     mean = weight @ X
     square = _weighted_squares(X, weight, mean)
+    _refuse_overflow(square, weight @ np.square(y))
     constant = square <= np.square(_CONSTANT * mean)
     unit = np.where(constant, 1.0, np.sqrt(square)) if shape.standardize else np.ones_like(mean)
     y_mean = weight @ y

@@ -20,6 +20,8 @@ _FEW_COLUMNS = 64
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
 _LARGE_GRAM = 200
+# So few solutions are left to the active set at once.
+_FEW_SOLUTIONS = 8
 
 
 class LanePath(NamedTuple):
@@ -55,13 +57,21 @@ def solve_statistics(
     positive, n_zero = _positive(lambdas)
     target = tol * np.stack([lane.null for lane in lanes]) / 2
     done: dict[int, Solutions] = {}
-    if _walks(lanes, positive, l1_ratio):
+    size = lanes[0].cross.shape[1]
+    few = positive.size <= _FEW_SOLUTIONS and size <= _LARGE_GRAM
+    if _walks(lanes, positive, l1_ratio) and not few:
         done = {
             i: Solutions(b, _gram_gaps(lanes[i], b, positive[i], l1_ratio))
             for i, b in walk_grams(lanes, positive).items()
         }
     ridge = l1_ratio == 0 and positive.size and not any(lane.bounded for lane in lanes)
     left = [] if ridge else [i for i in range(len(lanes)) if i not in done]
+    if few:
+        done |= {
+            i: _finish(lanes[i], _nothing(lanes[i], positive[i]), positive[i], l1_ratio, target[i])
+            for i in left
+        }
+        left = [i for i in left if (done[i].gap > target[i][:, None]).any()]
     for group in _alike(lanes, left):
         found = gram_paths([lanes[i] for i in group], positive[group], l1_ratio, target[group])
         done |= {i: Solutions(*pair) for i, pair in zip(group, found, strict=True)}
@@ -74,7 +84,6 @@ def solve_statistics(
             solved = _append(solved, *_least_squares(lane), n_zero)
         return restored(lane, solved)
 
-    size = lanes[0].cross.shape[1]
     worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _FEW_COLUMNS and not ridge
     return run_each(solve, range(len(lanes)), worthwhile=worthwhile)
 
@@ -178,6 +187,13 @@ def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
     sizes = {lane.cross.shape[1] for lane in lanes}
     few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
     return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
+
+
+def _nothing(lane: Standard, lambdas: np.ndarray) -> Solutions:
+    """Return zeros of which no gap is known."""
+    return Solutions(
+        np.zeros((*lambdas.shape, lane.cross.shape[1])), np.full(lambdas.shape, np.inf)
+    )
 
 
 def _least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:

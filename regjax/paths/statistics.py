@@ -72,6 +72,7 @@ class SufficientStatistics(NamedTuple):
         """Let `sum` start from 0."""
         return self if isinstance(other, int) and other == 0 else self._combined(other, 1)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _combined(self, other: SufficientStatistics, sign: int) -> SufficientStatistics:
         if not isinstance(other, SufficientStatistics):
             raise TypeError(f"Expected SufficientStatistics, got {type(other).__name__}.")
@@ -253,6 +254,8 @@ def statistics_of(
     return functools.reduce(operator.add, run_each(chain, range(n_chains), worthwhile=True))
 
 
+# What overflows is refused where its moments are looked at.
+@np.errstate(over="ignore", invalid="ignore")
 def _block(
     X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, own: bool
 ) -> SufficientStatistics:
