@@ -25,7 +25,7 @@ from regjax.paths._gram import largest_eigenvalues
 
 _MAX_ROUNDS = 60
 _PATIENCE = 6
-_FEWEST_STEPS, _MOST_STEPS = 20, 640
+_FEWEST_STEPS, _MOST_STEPS = 10, 640
 _NEWTON_STEPS = 3
 _TINY = 1e-13
 _SMALL_NORM = 1e-6
@@ -79,7 +79,7 @@ def solve_groups(problem: Groups, start: np.ndarray, target: float) -> np.ndarra
         target: duality gap to reach.
     """
     best, least = start, np.inf
-    lipschitz, steps, failures, settled = 0.0, _FEWEST_STEPS, 0, False
+    lipschitz, steps, failures, settled = 0.0, _FEWEST_STEPS, 0, True
     B = start
     for _ in range(_MAX_ROUNDS):
         z = problem.cross - problem.gram @ B
