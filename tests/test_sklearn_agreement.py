@@ -22,7 +22,8 @@ def data(n=50, p=8, targets=0):
     return X, y if targets else y[:, 0], rng.uniform(0.2, 4, size=n)
 
 
-def agree(ours, theirs, names, rtol=1e-5, atol=1e-6):
+def agree(ours, theirs, names, rtol=1e-5, atol=5e-6):
+    # A gap of 1e-12 bounds the squared distance of coefficients, and so these to some 1e-6.
     for name in names:
         a, b = getattr(ours, name), getattr(theirs, name)
         assert np.shape(a) == np.shape(b), name
