@@ -229,6 +229,11 @@ def test_a_fit_is_saved_and_loaded(kind, tmp_path):
     with pytest.raises(ValueError, match="already holds a run"):
         fits.save_fit(fit, out)
     fits.save_fit(fit, out, overwrite=True)
+    written = (out / "manifest.json").read_text()
+    (out / "manifest.json").write_text(json.dumps({"format": "regjax-run-1"}))
+    with pytest.raises(ValueError, match="older version: remove it"):
+        fits.save_fit(fit, out, overwrite=True)
+    (out / "manifest.json").write_text(written)
     (out / "mine.txt").write_text("important")
     with pytest.raises(ValueError, match="more than a run"):
         fits.save_fit(fit, out, overwrite=True)

@@ -46,7 +46,11 @@ def check_folder(out: str | pathlib.Path, *, overwrite: bool = False) -> pathlib
     held = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if held:
         manifest = read_manifest(out)
-        if manifest is None or held - {_MANIFEST, *manifest.get("files", ())}:
+        if manifest is not None and "files" not in manifest:
+            raise ValueError(
+                f"{shown!r} holds a run of an older version: remove it, or name another folder."
+            )
+        if manifest is None or held - {_MANIFEST, *manifest["files"]}:
             raise ValueError(
                 f"{shown!r} is not empty and holds more than a run; name another folder."
             )
