@@ -350,23 +350,6 @@ def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size, monkeyp
         assert not np.any((path.coef != 0) & (np.abs(path.coef) < 1e-12))
 
 
-@pytest.mark.parametrize("settings", [{}, {"lower": 0.0}, {"lower": -0.2, "upper": 0.1}])
-@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
-def test_rows_that_use_few_columns_are_corrected_apart(l1_ratio, settings, monkeypatch):
-    monkeypatch.setattr("regjax.paths._rows._NARROW", 8)
-    monkeypatch.setattr("regjax.paths._solve._FEW_COLUMNS", 0)
-    monkeypatch.setattr("regjax.paths._solve._finish", lambda lane, solved, *rest: solved)
-    X, y = make(300, 90, seed=1)
-    responses = np.column_stack([y, y[::-1]])
-    path = elastic_net_path(X, responses, l1_ratio=l1_ratio, n_lambdas=40, **settings)
-    assert not path.status.any()
-    assert np.count_nonzero(path.coef[0, -1]) > 8
-    chosen = {"l1_ratio": l1_ratio, **settings}
-    for k, lambda_ in enumerate(path.lambdas[0]):
-        problem = Problem(X, y, chosen)
-        assert problem.kkt(path.coef[0, k], path.intercept[0, k], lambda_) <= 1.01e-3
-
-
 @pytest.mark.parametrize(("n", "p"), [(30, 50), (30, 200), (50, 20)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_at_lambda_0_stands_the_least_squares_solution_of_least_penalty(n, p, weighted):

@@ -31,15 +31,6 @@ class Grams:
         """Return the matrices of some rows, in their order."""
         return Grams(self._matrices, self._lane[rows])
 
-    def narrow(self, columns: np.ndarray) -> Grams:
-        """Return the matrices of some columns."""
-        used = np.bincount(self._lane, minlength=len(self._matrices)) > 0
-        matrices = [
-            block(matrix, columns) if use else matrix
-            for matrix, use in zip(self._matrices, used, strict=True)
-        ]
-        return Grams(matrices, self._lane)
-
     def __rmatmul__(self, x: np.ndarray) -> np.ndarray:
         out = np.empty_like(x)
         for matrix, part in self._parts:

@@ -27,10 +27,6 @@ _MAX_OUTER = 60
 _FEW_COLUMNS, _FEW_OUTER = 300, 5
 _MAX_INNER = 80
 _MAX_EFFORT = 32
-# Rows that need at most so many columns are corrected together, then those of twice as many, ...
-_NARROW = 200
-# ... unless they need nearly all. Columns join from this share of their bound on.
-_MOST, _NEAR = 0.75, 0.95
 SLOW = 0.25
 NEGLIGIBLE = 1e-12
 
@@ -62,17 +58,6 @@ class Rows(NamedTuple):
             scale=self.scale[rows],
             l1=self.l1[rows],
             l2=self.l2[rows],
-        )
-
-    def narrow(self, columns: np.ndarray) -> Rows:
-        """Return the problem of some columns, without its Gram matrix and correlations."""
-        return self._replace(
-            gram=None,
-            cross=None,
-            l1=self.l1[:, columns],
-            l2=self.l2[:, columns],
-            lower=self.lower[columns],
-            upper=self.upper[columns],
         )
 
 
@@ -172,7 +157,7 @@ def solve_rows(
         if not keep.all():
             open_rows, b, z, effort = open_rows[keep], b[keep], z[keep], effort[keep]
             current, local = problem.take(open_rows), short.take(open_rows)
-        b = _correct_apart(current, b, z, local, lipschitz[open_rows], int(effort.max()))
+        b = _correct(current, b, z, local, lipschitz[open_rows], int(effort.max()))
     return RowsSolution(b_all, gap_all)
 
 
@@ -184,33 +169,6 @@ def descents(effort: Any) -> Any:
 def conjugate_steps(effort: Any) -> Any:
     """Return how many conjugate-gradient steps it takes, up to a limit."""
     return 6 + 2 * effort
-
-
-def _correct_apart(
-    problem: Rows, b: np.ndarray, z: np.ndarray, gram: Grams, lipschitz: np.ndarray, effort: int
-) -> np.ndarray:
-    """Return what `_correct` does, rows of few columns apart from the others and on these alone.
-
-    Columns that a row does not use and whose correlation is not near its bound stay at 0; where
-    that is wrong, the next correlations tell.
-    """
-    p = b.shape[1]
-    if p <= 2 * _NARROW:
-        return _correct(problem, b, z, gram, lipschitz, effort)
-    near = (b != 0) | (np.abs(z) > _NEAR * problem.l1)
-    octave = np.ceil(np.log2(np.maximum(near.sum(axis=1), _NARROW) / _NARROW))
-    moved = np.zeros_like(b)
-    for width in np.unique(octave):
-        rows = np.flatnonzero(octave == width)
-        columns = np.flatnonzero(near[rows].any(axis=0))
-        part, local = problem.take(rows), gram.take(rows)
-        if len(columns) > _MOST * p:
-            moved[rows] = _correct(part, b[rows], z[rows], local, lipschitz[rows], effort)
-        else:
-            place = np.ix_(rows, columns)
-            part, local = part.narrow(columns), local.narrow(columns)
-            moved[place] = _correct(part, b[place], z[place], local, lipschitz[rows], effort)
-    return moved
 
 
 def _correct(

@@ -239,17 +239,22 @@ def statistics_of(
     n_blocks = n_chains * -(-n // (height * n_chains))
     ends = np.linspace(0, n, n_blocks + 1).astype(int)
 
-    def block(i: int) -> SufficientStatistics:
+    def block(i: int, memory: np.ndarray) -> SufficientStatistics:
         part = slice(ends[i], ends[i + 1])
         which = part if rows is None else rows[part]
-        if sparse or rows is None:
-            A, own = dense(X[which]), sparse
+        memory = memory[: ends[i + 1] - ends[i]]
+        if rows is None or sparse:
+            A = dense(X[which])
         else:
-            A, own = X.take(which, axis=0, mode="clip"), True
-        return _block(A, y[which], None if weight is None else weight[which], own)
+            own = memory if X.dtype == memory.dtype else None
+            A = X.take(which, axis=0, out=own, mode="clip")
+        return _block(A, y[which], None if weight is None else weight[which], memory)
 
     def chain(k: int) -> SufficientStatistics:
-        return functools.reduce(operator.add, map(block, range(k, n_blocks, n_chains)))
+        # Fresh memory costs as much as what is written to it.
+        memory = np.empty((int(np.diff(ends).max()), p))
+        blocks = (block(i, memory) for i in range(k, n_blocks, n_chains))
+        return functools.reduce(operator.add, blocks)
 
     return functools.reduce(operator.add, run_each(chain, range(n_chains), worthwhile=True))
 
@@ -257,16 +262,16 @@ def statistics_of(
 # What overflows is refused where its moments are looked at.
 @np.errstate(over="ignore", invalid="ignore")
 def _block(
-    X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, own: bool
+    X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, memory: np.ndarray
 ) -> SufficientStatistics:
-    """Return the statistics of some rows; an `X` that is our own copy is overwritten."""
+    """Return the statistics of some rows; `memory` has their shape, and may be `X` itself."""
     if weight is None:
         size = float(len(X))
         x_mean, y_mean = X.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
     else:
         size = float(weight.sum())
         x_mean, y_mean = weight @ X / size, weight @ y / size
-    A = np.subtract(X, x_mean, out=X if own and X.dtype == np.float64 else None)
+    A = np.subtract(X, x_mean, out=memory)
     b = y - y_mean
     if weight is not None:
         root = np.sqrt(weight)[:, None]
