@@ -1,4 +1,4 @@
-# make demo | test | lint need only Python 3.11 or later; each makes .venv and installs into it.
+# make demo | test | outside | lint need only Python 3.11 or later; each makes .venv and installs into it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test outside lint benchmark clean
 
 demo: $(VENV)/.all
 	$(BIN)/regjax sweep --out runs/demo --overwrite
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+# scikit-learn's own tests on the drop-ins.
+outside: $(VENV)/.test
+	$(BIN)/python -m tests.outside --check --workers 2
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

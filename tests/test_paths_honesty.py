@@ -317,3 +317,35 @@ def test_what_cannot_be_squared_is_refused(shape, name):
     data[name] = data[name] * 1e200
     with pytest.raises(ValueError, match=f"^{name} holds values too large to be squared"):
         lasso_path(**data)
+
+
+@pytest.mark.parametrize("shape", [(60, 8), (150, 90), (20, 150), (150, 300)])
+@pytest.mark.parametrize("power", [-300, -80, 80, 300])
+def test_the_unit_of_the_response_does_not_matter(shape, power):
+    rng = np.random.default_rng(3)
+    # Powers of two, which round nothing.
+    scale = 2.0**power
+    X = rng.normal(size=shape)
+    y = X[:, :5] @ rng.normal(size=5) + rng.normal(size=shape[0])
+    for l1_ratio in (0.0, 1.0):
+        one = elastic_net_path(X, y, l1_ratio=l1_ratio, n_lambdas=8)
+        # Of ridge regression the strength has no unit.
+        lambdas = one.lambdas * (scale if l1_ratio else 1.0)
+        other = elastic_net_path(X, y * scale, l1_ratio=l1_ratio, lambdas=lambdas)
+        assert not other.status.any()
+        np.testing.assert_array_equal(other.coef, one.coef * scale)
+        np.testing.assert_array_equal(other.intercept, one.intercept * scale)
+    bound = elastic_net_path(X, y, lambdas=[0.1], lower=-0.5, upper=0.25).coef
+    same = elastic_net_path(
+        X, y * scale, lambdas=[0.1 * scale], lower=-0.5 * scale, upper=0.25 * scale
+    )
+    np.testing.assert_array_equal(same.coef, bound * scale)
+
+
+def test_leaving_rows_out_does_not_depend_on_the_unit_of_the_response():
+    rng = np.random.default_rng(4)
+    for shape in ((40, 6), (15, 40)):
+        X, y = rng.normal(size=shape), rng.normal(size=shape[0])
+        one = ridge_cv(X, y, lambdas=[1.0, 0.1])
+        other = ridge_cv(X, y * 2.0**90, lambdas=[1.0, 0.1])
+        np.testing.assert_array_equal(other.fold_errors, one.fold_errors * 2.0**180)

@@ -13,7 +13,12 @@ from regjax.paths._problem import Shape
 from regjax.paths._solve import LanePath, wants_gram
 from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths.folds import Split, as_splits
-from regjax.paths.statistics import SufficientStatistics, check_statistics, statistics_of
+from regjax.paths.statistics import (
+    SufficientStatistics,
+    check_statistics,
+    statistics_of,
+    statistics_of_parts,
+)
 
 # A column's share of variance below which the difference of two statistics has lost its digits.
 _LOST = 1e-8
@@ -138,13 +143,8 @@ def _of_rows(
 ) -> StatisticsFolds:
     if not isinstance(X, np.ndarray):
         X = X.tocsr()
-
     large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
-
-    def held_out(i: int) -> SufficientStatistics:
-        return statistics_of(X, y, weight, splits[i][1])
-
-    tests = run_each(held_out, range(len(splits)), worthwhile=large)
+    tests = statistics_of_parts(X, y, weight, [test for _, test in splits])
     covered = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
     once = (covered == 1).all()
     total = _sum(tests) if once else statistics_of(X, y, weight)
@@ -152,7 +152,7 @@ def _of_rows(
     def training(i: int) -> SufficientStatistics:
         train, test = splits[i]
         rest = _less(total, tests[i]) if len(train) + len(test) == len(y) else None
-        return rest or statistics_of(X, y, weight, train)
+        return rest or statistics_of_parts(X, y, weight, [train])[0]
 
     return StatisticsFolds(
         total, run_each(training, range(len(splits)), worthwhile=large), tests, len(y)

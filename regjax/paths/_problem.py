@@ -49,7 +49,7 @@ class Scaling(NamedTuple):
 
     Attributes:
         x_mean: (p,) what the columns were centred by, y_mean: (m,) likewise.
-        scale: (p,) what they were divided by.
+        scale: (p,) what they were divided by, unit: likewise of the responses.
         kept: (q,) the columns in the standard form.
         free: (f,) the unpenalised columns.
         free_solution: (f, m) their coefficients without the others.
@@ -60,6 +60,7 @@ class Scaling(NamedTuple):
     x_mean: np.ndarray
     y_mean: np.ndarray
     scale: np.ndarray
+    unit: float
     kept: np.ndarray
     free: np.ndarray
     free_solution: np.ndarray
@@ -83,9 +84,9 @@ class Scaling(NamedTuple):
         # Most columns of a wide matrix have no coefficient anywhere on the path.
         active = np.flatnonzero(b.any(axis=0))
         columns = self.kept[active]
-        out[:, columns] = b[:, active] / self.scale[columns]
+        out[:, columns] = b[:, active] / self.scale[columns] * self.unit
         if free is not None:
-            out[:, self.free] = free / self.scale[self.free]
+            out[:, self.free] = free / self.scale[self.free] * self.unit
             columns = np.concatenate([columns, self.free])
         for bound in (self.lower, self.upper):
             if np.isfinite(bound).any():
@@ -100,7 +101,7 @@ class Standard(NamedTuple):
     Attributes:
         gram: (q, q) second moments of the columns, of unit diagonal.
         cross: (m, q).
-        scale: (m,) second moments of the responses.
+        scale: (m,) second moments of the responses, of which the largest is about 1.
         null: (m,) those before unpenalised columns were projected out.
         missed: (m,) what unpenalised columns that are nearly dependent may still explain, or
             rounding may hide.
@@ -159,6 +160,8 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         square = np.diag(xx) / s.weight
         constant = square == 0
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
+    y_unit = _unit_of(yy)
+    xy, yy = xy / y_unit, yy / y_unit / y_unit
     deviation = np.sqrt(np.where(constant, 1.0, square))
     relative = deviation / unit
     usable = ~constant & np.isfinite(shape.weights)
@@ -196,14 +199,32 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         scale=scale,
         null=yy,
         missed=missed,
-        l1=factors,
+        l1=factors / y_unit,
         l2=factors / relative[kept],
-        lower=shape.lower[kept] * deviation[kept],
-        upper=shape.upper[kept] * deviation[kept],
+        lower=shape.lower[kept] * (deviation[kept] / y_unit),
+        upper=shape.upper[kept] * (deviation[kept] / y_unit),
         scaling=Scaling(
-            x_mean, y_mean, deviation, kept, free, solution, response, shape.lower, shape.upper
+            x_mean,
+            y_mean,
+            deviation,
+            y_unit,
+            kept,
+            free,
+            solution,
+            response,
+            shape.lower,
+            shape.upper,
         ),
     )
+
+
+def _unit_of(squares: np.ndarray) -> float:
+    """Return a power of two near the largest root of `squares`: dividing by it rounds nothing.
+
+    The engines square numbers in float32, which a response of 1e20 or 1e-20 would not survive.
+    """
+    largest = squares.max(initial=0.0)
+    return float(np.exp2(np.round(np.log2(largest) / 2))) if largest > 0 else 1.0
 
 
 def _refuse_overflow(variance: np.ndarray, squares: np.ndarray) -> None:
@@ -252,6 +273,8 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
     if shape.fit_intercept:
         spread = np.einsum("lnm,lnm->lm", moved, moved)
         moved *= (spread > np.square(_CONSTANT * y_mean))[:, None, :]
+    y_units = [_unit_of(squares) for squares in np.einsum("lnm,lnm->lm", moved, moved)]
+    moved /= np.array(y_units)[:, None, None]
     null = np.einsum("lnm,lnm->lm", moved, moved)
     basis, solutions, responses = _projection(X, root, mean, deviation, usable, free, moved)
     columns = Columns(X, weight, mean, np.where(penalised, deviation, np.inf), basis)
@@ -268,14 +291,15 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
                 scale=np.einsum("nm,nm->m", moved[k], moved[k]),
                 null=null[k],
                 missed=np.zeros_like(null[k]),
-                l1=factors,
+                l1=factors / y_units[k],
                 l2=factors / relative,
-                lower=shape.lower * deviation[k],
-                upper=shape.upper * deviation[k],
+                lower=shape.lower * (deviation[k] / y_units[k]),
+                upper=shape.upper * (deviation[k] / y_units[k]),
                 scaling=Scaling(
                     mean[k],
                     y_mean[k],
                     deviation[k],
+                    y_units[k],
                     np.arange(p),
                     free,
                     solutions[k],

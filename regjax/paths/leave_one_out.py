@@ -226,7 +226,7 @@ def _by_kernel(
     return _Fit(
         restored(lane, solved),
         lambdas,
-        (outside @ pulled) / root[:, None],
+        (outside @ pulled) / root[:, None] * lane.scaling.unit,
         np.square(outside) @ np.swapaxes(keep, 1, 2),
         np.square(outside).sum(axis=1),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from regjax.paths._input import (
     dense,
     sparse_squares,
 )
-from regjax.paths._threads import cores, run_each
+from regjax.paths._threads import MANY_ENTRIES, cores, run_each
 
 # A block of rows: as many as caches hold, but several times as many as there are columns.
 _BLOCK_BYTES = 4 * 2**20
@@ -213,22 +214,33 @@ def check_statistics(statistics: SufficientStatistics) -> SufficientStatistics:
     return s
 
 
-def statistics_of(
-    X: Matrix, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray | None = None
-) -> SufficientStatistics:
-    """Return the statistics of checked rows `X` (n, p) and `y` (n, m) under weights (n,).
+def statistics_of(X: Matrix, y: np.ndarray, weight: np.ndarray | None) -> SufficientStatistics:
+    """Return the statistics of checked rows `X` (n, p) and `y` (n, m) under weights (n,)."""
+    return statistics_of_parts(X, y, weight, [None])[0]
 
-    Args:
-        rows: indices of those that count, all unless given.
-    """
-    p = X.shape[1]
-    sparse = not isinstance(X, np.ndarray)
-    if sparse and X.nnz < _DENSE * X.shape[0] * p:
-        if rows is not None:
-            X, y, weight = X.tocsr()[rows], y[rows], None if weight is None else weight[rows]
-        return _sparse(X, y, np.ones(len(y)) if weight is None else weight)
-    if sparse:
+
+def statistics_of_parts(
+    X: Matrix, y: np.ndarray, weight: np.ndarray | None, parts: Sequence[np.ndarray | None]
+) -> list[SufficientStatistics]:
+    """Return the statistics of several parts of the rows, by their indices; None is all rows."""
+    if not isinstance(X, np.ndarray):
         X = X.tocsr()
+    work = [_chains(X, y, weight, rows) for rows in parts]
+    every = [chain for chains in work for chain in chains]
+    large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
+    found = iter(run_each(lambda i: every[i](), range(len(every)), worthwhile=large))
+    return [functools.reduce(operator.add, itertools.islice(found, len(w))) for w in work]
+
+
+def _chains(
+    X: Matrix, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray | None
+) -> list[Callable[[], SufficientStatistics]]:
+    """Return functions, at most one per core, whose statistics add up to those of `rows`."""
+    p, sparse = X.shape[1], not isinstance(X, np.ndarray)
+    if sparse and X.nnz < _DENSE * X.shape[0] * p:
+        which = slice(None) if rows is None else rows
+        given = np.ones(X.shape[0]) if weight is None else weight
+        return [lambda: _sparse(X[which], y[which], given[which])]
     if weight is not None and not weight.all():
         # Rows without weight, as bootstraps have many, are not worth a product.
         rows = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
@@ -256,7 +268,7 @@ def statistics_of(
         blocks = (block(i, memory) for i in range(k, n_blocks, n_chains))
         return functools.reduce(operator.add, blocks)
 
-    return functools.reduce(operator.add, run_each(chain, range(n_chains), worthwhile=True))
+    return [functools.partial(chain, k) for k in range(n_chains)]
 
 
 # What overflows is refused where its moments are looked at.
