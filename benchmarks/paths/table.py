@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 from benchmarks.paths.batches import JOBS
 from benchmarks.paths.peers import OURS, SKLEARN
 from benchmarks.paths.problems import FOLDS, N_LAMBDAS, PROBLEMS, TOL
 
+_TRIED = pathlib.Path(__file__).parent / "tried.md"
 _ELASTIC_NET_TARGET = 1.5
 _KINDS = {"path": "path", "cv": "CV", "elastic net": "elastic net", "batch": "all"}
 
@@ -80,6 +82,7 @@ def tables(measured: dict[str, dict[str, Any]], command: str) -> str:
             [row for name, entry in known.items() for row in _anatomy(name, entry)],
         ),
         "",
+        _TRIED.read_text(),
         "## Everybody",
         "",
         "Tolerances are in each peer's own units. Chosen: the place in the grid that "

@@ -26,7 +26,7 @@ KNOWN = {
         "compares solutions of two algorithms to 7 decimals: both within tol, 1e-6 of the variance"
     ),
     "test_coordinate_descent.py::test_enet_nonfinite_params": (
-        "values whose squares overflow: no coefficients instead of an error"
+        "values whose squares overflow: refused too, in other words"
     ),
     "test_sparse_coordinate_descent.py::test_sparse_enet_coordinate_descent[*": _NO_SWEEPS,
     "test_ridge.py::test_ridge_regression[*": _SOLVER_NAME,
