@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import regjax.sklearn as drop_ins
+from regjax.paths import elastic_net_cv, elastic_net_path
 from regjax.sklearn._cross_validated import CrossValidated
 
 CLASSES = [getattr(drop_ins, name) for name in drop_ins.__all__]
@@ -184,11 +185,20 @@ def test_a_single_split_is_enough(cls):
     assert model.alpha_ == pytest.approx(theirs.alpha_)
 
 
-def test_a_gap_out_of_reach_is_told():
+def test_a_gap_out_of_reach_is_told(monkeypatch):
     X, y = problem()
-    X[:, 1] = X[:, 0] + 1e-9 * X[:, 1]
-    models = [drop_ins.ElasticNet(alpha=1e-3, tol=0), drop_ins.ElasticNetCV(alphas=9, tol=0)]
-    for model in models:
+
+    def falling_short(*args, **settings):
+        path = elastic_net_path(*args, **settings)
+        return path._replace(duality_gap=path.duality_gap + 1e-3)
+
+    def search_falling_short(*args, **settings):
+        found = elastic_net_cv(*args, **settings)
+        return found._replace(path=found.path._replace(duality_gap=found.path.duality_gap + 1e-3))
+
+    monkeypatch.setattr("regjax.sklearn._coefficients.elastic_net_path", falling_short)
+    monkeypatch.setattr("regjax.sklearn._cross_validated.elastic_net_cv", search_falling_short)
+    for model in (drop_ins.ElasticNet(tol=1e-4), drop_ins.ElasticNetCV(alphas=9, tol=1e-4)):
         with pytest.warns(ConvergenceWarning, match="Objective did not converge") as caught:
             model.fit(X, y)
         assert {warning.filename for warning in caught} == {__file__}
@@ -232,6 +242,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 import regjax.sklearn as drop_ins
+from regjax.paths import elastic_net_cv, elastic_net_path
 from regjax.sklearn._cross_validated import CrossValidated
 rng = np.random.default_rng(0)
 X = rng.normal(size=(53, 5))
