@@ -242,8 +242,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 import regjax.sklearn as drop_ins
-from regjax.paths import elastic_net_cv, elastic_net_path
-from regjax.sklearn._cross_validated import CrossValidated
 rng = np.random.default_rng(0)
 X = rng.normal(size=(53, 5))
 for name in drop_ins.__all__:
