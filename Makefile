@@ -1,4 +1,5 @@
-# make demo | test | outside | lint need only Python 3.11 or later; each makes .venv and installs into it.
+# make demo | test | outside | lint need only Python 3.11 or later; each makes .venv and installs
+# into it.
 
 PYTHON ?= python3
 VENV := .venv
