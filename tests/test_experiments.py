@@ -37,11 +37,11 @@ def test_l2_equals_decay_under_plain_sgd_alone():
     assert l2_and_decay.draw(list(records.values())).axes
 
 
-def test_the_diabetes_path_has_the_published_knots():
+def test_the_diabetes_path_has_the_knots_of_lars():
     config = diabetes_path.Config(n_lambdas=600)
     lasso, mixed, ridge = diabetes_path.run(config, jax.random.key(0))
     assert lasso["steps of the paper"]
-    # The rounding of the published digits.
+    # The rounding of the digits that are written down.
     assert lasso["largest error of a knot"] < 6e-4
     assert max(r["largest error of the end"] for r in (lasso, mixed, ridge)) < 6e-4
     assert ridge["steps"] == 0 < mixed["steps"]

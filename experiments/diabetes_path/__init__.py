@@ -30,8 +30,8 @@ class Config:
     elastic_net: float = 0.998
 
 
-# Efron, Hastie, Johnstone and Tibshirani (2004): who enters or leaves, at which strengths, and
-# where the path ends.
+# Efron, Hastie, Johnstone and Tibshirani (2004) show who enters or leaves in a figure; at which
+# strengths, and where the path ends, is from scikit-learn's `lars_path`, which is their algorithm.
 EVENTS = "bmi in, s5 in, bp in, s3 in, sex in, s6 in, s1 in, s4 in, s2 in, age in, s3 out, s3 in"
 KNOTS = [949.435, 889.314, 452.896, 316.073, 130.130, 88.784]
 KNOTS += [68.965, 19.981, 5.478, 5.088, 2.182, 1.310]
@@ -39,7 +39,7 @@ END = [-10.010, -239.816, 519.846, 324.385, -792.176, 476.739, 101.043, 177.063,
 
 
 def run(config: Config, key: jax.Array) -> list[Record]:
-    """Return the paths of lasso, elastic net and ridge, and the lasso's knots beside the paper's.
+    """Return the paths of lasso, elastic net and ridge, and the lasso's knots beside LARS's.
 
     `key` is not used: nothing here is random.
     """

@@ -80,7 +80,7 @@ def risk_without_penalty(n: int, config: Config) -> float | None:
     """Return the expected risk of the least-squares solution of least norm, or None if infinite.
 
     For normal samples `noise^2 p / (n - p - 1)` above p, and below it what the samples do not see,
-    `1 - n / p`, and `noise^2 n / (p - n - 1)` (Breiman and Freedman 1983).
+    `1 - n / p`, and `noise^2 n / (p - n - 1)` (Belkin, Hsu and Xu 2020).
     """
     p = config.n_features
     if abs(n - p) <= 1:
