@@ -7,7 +7,8 @@ Parquet files are read a batch of rows at a time and are never in memory as a wh
 """
 
 from regjax.fits.data import open_data
-from regjax.fits.fit import CrossValidationFit, PathFit, cross_validate, fit_path
+from regjax.fits.fit import cross_validate, fit_path
+from regjax.fits.results import CrossValidationFit, PathFit
 from regjax.fits.store import save_fit
 
 __all__ = [

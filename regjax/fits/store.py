@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from regjax.fits.fit import CrossValidationFit, PathFit
+from regjax.fits.results import CrossValidationFit, PathFit
 from regjax.sweeps.folder import data_record, write_folder
 
 Fit = PathFit | CrossValidationFit
