@@ -1,8 +1,6 @@
 """Command: `python -m experiments.l2_and_decay`."""
 
-import pathlib
-
-from experiments.l2_and_decay import Config, draw, run
+from experiments import l2_and_decay
 from experiments.report import run_command
 
-run_command(pathlib.Path(__file__).parent, Config(), run, draw)
+run_command(l2_and_decay)

@@ -1,8 +1,6 @@
 """Command: `python -m experiments.optimal_ridge_and_double_descent`."""
 
-import pathlib
-
-from experiments.optimal_ridge_and_double_descent import Config, draw, run
+from experiments import optimal_ridge_and_double_descent
 from experiments.report import run_command
 
-run_command(pathlib.Path(__file__).parent, Config(), run, draw)
+run_command(optimal_ridge_and_double_descent)
