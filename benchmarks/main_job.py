@@ -23,7 +23,7 @@ from benchmarks.machine import describe, peak_memory_mib
 from regjax.sweeps.catalog import MLPOptions, make_entry
 from regjax.sweeps.engines import fit_splits
 from regjax.sweeps.job import load_table
-from regjax.sweeps.lanes import LaneRun
+from regjax.sweeps.lanes.run_lanes import LaneRun
 from regjax.sweeps.training import split_rows
 
 CASES = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regjax.sweeps import log_range, parse_grid, run_lanes
-from regjax.sweeps.grid import check_grid
+from regjax.sweeps.strengths import check_grid
 
 
 def _train(hyperparameters, key, X, y):

@@ -7,26 +7,46 @@ engine under all other models, and takes any pure training function of `(hyperpa
 from regjax.sweeps.catalog import MODELS, MLPOptions
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.folder import check_folder
-from regjax.sweeps.grid import CLASSIC_GRID, log_range, parse_grid
 from regjax.sweeps.job import load_table, sweep
-from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
+from regjax.sweeps.lanes.grid import Grid, Static, Uniform
+from regjax.sweeps.lanes.outcome import BestLane, SweepRun
+from regjax.sweeps.lanes.run import run_sweep
+from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
+from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
+from regjax.sweeps.lanes.store import StoreError
+from regjax.sweeps.lanes.training import Fit, Training
 from regjax.sweeps.result import Choice, SweepResult
 from regjax.sweeps.store import load, save_run
+from regjax.sweeps.strengths import CLASSIC_GRID, log_range, parse_grid
 
 __all__ = [
     "CLASSIC_GRID",
     "MODELS",
+    "BestLane",
     "Choice",
+    "EarlyStopping",
+    "Fit",
     "FittedModel",
+    "Grid",
     "LaneRun",
     "MLPOptions",
+    "Progress",
+    "Static",
+    "StoreError",
+    "SuccessiveHalving",
+    "SweepInterrupted",
     "SweepResult",
+    "SweepRun",
+    "Training",
+    "Uniform",
     "check_folder",
     "load",
     "load_table",
     "log_range",
     "parse_grid",
     "run_lanes",
+    "run_sweep",
     "save_run",
     "sweep",
 ]

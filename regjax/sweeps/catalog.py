@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from regjax.sweeps.grid import log_range
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel, Regularizer
+from regjax.sweeps.strengths import log_range
 from regjax.tables import Table, Task
 
 

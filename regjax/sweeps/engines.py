@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 
-from regjax.sweeps.lanes import LaneRun, run_lanes
+from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
 from regjax.sweeps.least_squares import LeastSquaresModel
 from regjax.sweeps.model import Fit, LaneModel, Params, Scaler
 from regjax.sweeps.training import full_training, holdout_training, split_rows

@@ -17,10 +17,10 @@ from regjax.datasets import DATASETS, load_dataset
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
 from regjax.sweeps.engines import fit_all_rows, fit_splits
 from regjax.sweeps.fitted import FittedModel
-from regjax.sweeps.grid import check_grid
-from regjax.sweeps.lanes import LaneRun
+from regjax.sweeps.lanes.run_lanes import LaneRun
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
+from regjax.sweeps.strengths import check_grid
 from regjax.tables import (
     Table,
     Task,

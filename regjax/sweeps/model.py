@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from regjax.sweeps.lanes.training import Fit
 from regjax.tables import Task
 
 Hyperparameters = dict[str, jax.Array]
@@ -88,13 +89,6 @@ def condition(X: np.ndarray, y: np.ndarray, model: Model) -> Conditioning:
 def no_conditioning(n_features: int) -> Conditioning:
     """Return the identity."""
     return Conditioning(np.zeros(n_features), np.ones(n_features), np.zeros(()), np.ones(()))
-
-
-class Fit(NamedTuple):
-    """Parameters of a fit, and scalars measured on the way."""
-
-    params: Params
-    metrics: Metrics
 
 
 class Model(Protocol):

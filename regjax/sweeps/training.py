@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from regjax.losses import accuracy, softmax_loss, squared_loss
-from regjax.sweeps.lanes import TrainingFunction
+from regjax.sweeps.lanes.training import TrainingFunction
 from regjax.sweeps.model import Fit, Hyperparameters, LaneModel
 
 

@@ -1,0 +1,1 @@
+"""The lanes engine: grids of hyperparameters, chunks of lanes, checkpoints, stores."""

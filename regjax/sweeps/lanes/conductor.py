@@ -1,0 +1,441 @@
+"""Takes the chunks of a sweep through their legs, and writes down what comes of them.
+
+Executors compute; this alone writes the store. Whatever a chunk needs to go on is in the store or
+follows from it, so a sweep that is taken up again continues as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from regjax.sweeps.lanes.arrays import arrays_from, restored, to_bytes
+from regjax.sweeps.lanes.chunks import Chunk, block_shape, halved, make_chunks, padding
+from regjax.sweeps.lanes.grid import Grid
+from regjax.sweeps.lanes.legs import Executor, Leg, LegDone, Programs
+from regjax.sweeps.lanes.programs import Arrays
+from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving, costs
+from regjax.sweeps.lanes.store import Result, Saved, Store
+from regjax.sweeps.lanes.training import Fit
+
+_CARRY, _LOOKS = "carry/", "looks/"
+_STEPS = f"{_LOOKS}step"
+
+
+class Rules(NamedTuple):
+    """What of a sweep is its own choice.
+
+    Attributes:
+        metric: name of the metric that ranks lanes, or None.
+        mode: whether it is to be small or large.
+        stopping: who leaves early.
+        keep: how many of the best lanes keep their parameters, or "all".
+    """
+
+    metric: str | None = None
+    mode: Mode = "min"
+    stopping: Stopping | None = None
+    keep: int | Literal["all"] = 1
+
+
+class Progress(NamedTuple):
+    """How far a sweep is.
+
+    Attributes:
+        done: lanes that are finished, stopped and diverged ones included.
+        lanes: all lanes.
+        steps: steps of lanes made in this process.
+        seconds: since it began.
+        best: the best metric so far, or None.
+    """
+
+    done: int
+    lanes: int
+    steps: int
+    seconds: float
+    best: float | None
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C: the legs at work were finished and written down; the sweep can be resumed."""
+
+
+@dataclasses.dataclass
+class _Position:
+    """Where a chunk stands: number in the store, step reached, rungs passed, looks so far."""
+
+    number: int
+    chunk: Chunk
+    step: int
+    stage: int
+    carry: Any
+    looks: list[tuple[int, Arrays]]
+    seconds: float = 0.0
+
+
+class Conductor:
+    """Runs what the store has left to do.
+
+    Args:
+        store: with the chunks.
+        grid: of the lanes.
+        programs: of the groups.
+        executor: who runs legs.
+        rules: who leaves early and what is kept.
+        listen: called after every leg.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        grid: Grid,
+        programs: Programs,
+        executor: Executor,
+        rules: Rules,
+        listen: Callable[[Progress], object] | None = None,
+    ) -> None:
+        self._store, self._grid, self._programs = store, grid, programs
+        self._executor, self._rules, self._listen = executor, rules, listen
+        self._waiting: collections.deque[_Position] = collections.deque()
+        self._running: dict[concurrent.futures.Future[LegDone], tuple[_Position, Leg]] = {}
+        self._on_rung: list[_Position] = []
+        self._failed = set(store.failures())
+        finished = store.results()
+        self._costs = {result.lane: self._cost(result) for result in finished}
+        self._best = min(self._costs.values(), default=np.inf)
+        self._kept = {lane: self._costs[lane] for lane in store.lanes_with_params()}
+        self._done, self._steps = len(finished), 0
+        self._total = len(finished)
+
+    def run(self) -> None:
+        """Go on until nothing is left.
+
+        Raises:
+            SweepInterrupted: after Ctrl-C, when the legs at work are written down.
+            StoreError: if the store cannot be written.
+        """
+        started = time.perf_counter()
+        self._queue(self._store.unfinished())
+        self._total += sum(len(at.chunk.places()) for at in self._waiting)
+        stopping = False
+        try:
+            while True:
+                try:
+                    stopping = self._turn(stopping, started)
+                except KeyboardInterrupt:
+                    if stopping:
+                        raise
+                    stopping = True
+                if not self._running and (stopping or not self._waiting):
+                    break
+        except BaseException:
+            self._executor.close(wait=False)
+            raise
+        self._executor.close(wait=True)
+        if stopping:
+            raise SweepInterrupted(
+                "Interrupted: all that was finished is kept, and the sweep can be resumed."
+            )
+
+    def _turn(self, stopping: bool, started: float) -> bool:
+        """Fill the slots, wait for a leg, take what it leads to."""
+        if not self._waiting and not self._running and self._on_rung and not stopping:
+            self._promote()
+        if not stopping:
+            self._submit()
+        if self._running:
+            ended, _ = concurrent.futures.wait(
+                self._running, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in ended:
+                position, leg = self._running.pop(future)
+                self._take(position, leg, future, stopping)
+                if self._listen is not None:
+                    best = self._best if self._rules.mode == "min" else -self._best
+                    seconds = time.perf_counter() - started
+                    shown = best if np.isfinite(best) else None
+                    self._listen(Progress(self._done, self._total, self._steps, seconds, shown))
+        return stopping
+
+    def _submit(self) -> None:
+        while self._waiting and len(self._running) < self._executor.slots:
+            position = self._waiting.popleft()
+            if position.chunk.group in self._failed:
+                continue
+            leg = self._next_leg(position)
+            # The leg owns what it goes on from.
+            position.carry = None
+            self._running[self._executor.submit(leg)] = (position, leg)
+
+    def _next_leg(self, position: _Position) -> Leg:
+        chunk, job = position.chunk, self._programs.jobs[position.chunk.group]
+        program = self._programs.get(chunk.group, chunk.shape)
+        last = program.stops(position.step, self._rungs(chunk))[0]
+        block = chunk.block(self._grid, job.dtype)
+        active = padding(chunk) & (self._looks_made(position) == 0)
+        return Leg(
+            chunk.group,
+            chunk.shape,
+            block,
+            position.carry,
+            active,
+            position.step,
+            last,
+            last == job.n_steps,
+        )
+
+    def _take(
+        self,
+        position: _Position,
+        leg: Leg,
+        future: concurrent.futures.Future[LegDone],
+        stopping: bool,
+    ) -> None:
+        chunk = position.chunk
+        if chunk.group in self._failed:
+            return
+        try:
+            done = future.result()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except Exception as error:
+            if _out_of_memory(error) and self._halve(position):
+                return
+            self._fail(chunk.group, f"{type(error).__name__}: {error}")
+            return
+        position.seconds += done.seconds
+        position.step, position.carry = leg.last, done.carry
+        self._steps += (leg.last - leg.first) * len(chunk.places())
+        if done.metrics:
+            position.looks.append((leg.last, done.metrics))
+        if done.fit is not None and done.diverged is not None:
+            self._finish(position, done.fit, done.diverged)
+            return
+        if not (padding(chunk) & (self._looks_made(position) == 0)).any():
+            # Every lane has stopped: what is frozen needs no more steps.
+            fit, diverged = self._programs.get(chunk.group, chunk.shape).end(done.carry)
+            self._finish(position, fit, diverged)
+            return
+        program = self._programs.get(chunk.group, chunk.shape)
+        rung = self._is_on_rung(position)
+        if rung or stopping or program.saves(leg.last):
+            self._store.checkpoint(position.number, leg.last, _pack(position))
+        if rung:
+            position.carry = None
+            self._on_rung.append(position)
+        else:
+            self._waiting.appendleft(position)
+
+    def _finish(self, position: _Position, fit: Fit, diverged: np.ndarray) -> None:
+        results = self._results(position, fit.metrics, diverged)
+        places = dict(position.chunk.places())
+        new = {result.lane: self._cost(result) for result in results}
+        params, dropped = {}, []
+        if self._rules.keep == "all":
+            wanted = set(new)
+        else:
+            finite = {lane: cost for lane, cost in {**self._kept, **new}.items() if cost < np.inf}
+            order = sorted(finite, key=lambda lane: (finite[lane], lane))[: self._rules.keep]
+            dropped = [lane for lane in self._kept if lane not in order]
+            wanted = set(order) & set(new)
+            self._kept = {lane: finite[lane] for lane in order}
+        if jax.tree.leaves(fit.params):
+            for lane in sorted(wanted):
+                params[lane] = to_bytes(_at(fit.params, places[lane]))
+        self._store.finish(position.number, results, params, dropped, position.seconds)
+        self._costs |= new
+        self._best = min(self._best, *new.values())
+        self._done += len(results)
+
+    def _results(self, position: _Position, measured: Arrays, diverged: np.ndarray) -> list[Result]:
+        looks = self._looks_made(position)
+        results = []
+        for lane, place in position.chunk.places():
+            metrics = {n: float(v[place]) for n, v in measured.items() if v.ndim == 2}
+            curves = {n: np.asarray(v[place]) for n, v in measured.items() if v.ndim == 3}
+            step: int | None = None
+            status = "done"
+            if position.looks:
+                counted = position.looks[: looks[place] or None]
+                step = counted[-1][0]
+                metrics |= {n: float(v[place]) for n, v in counted[-1][1].items()}
+                if looks[place]:
+                    status = "stopped"
+                if len(counted) > 1:
+                    curves["step"] = np.array([at for at, _ in counted])
+                    for name in counted[0][1]:
+                        curves[name] = np.array([values[name][place] for _, values in counted])
+            if diverged[place]:
+                status, step = "diverged", int(diverged[place])
+            elif not self._is_finite(metrics):
+                status = "diverged"
+            identity = self._grid.ids[lane]
+            results.append(Result(lane, identity, status, step, metrics, curves or None))
+        return results
+
+    def _is_finite(self, metrics: dict[str, float]) -> bool:
+        named = self._rules.metric
+        values = metrics.values() if named is None else [metrics.get(named, np.nan)]
+        return bool(np.isfinite(list(values)).all())
+
+    def _cost(self, result: Result) -> float:
+        if self._rules.metric is None:
+            return 0.0
+        value = result.metrics.get(self._rules.metric, np.nan)
+        diverged = result.status == "diverged"
+        return np.inf if diverged else float(costs(np.array(value), self._rules.mode))
+
+    def _looks_made(self, position: _Position) -> np.ndarray:
+        """Return the number of looks after which each lane stopped, 0 if it has not."""
+        rule, metric = self._rules.stopping, self._rules.metric
+        if not isinstance(rule, EarlyStopping) or not position.looks or metric is None:
+            return np.zeros(position.chunk.shape, int)
+        curve = np.stack([values[metric] for _, values in position.looks])
+        return rule.looks(costs(curve, self._rules.mode))
+
+    def _rungs(self, chunk: Chunk) -> tuple[int, ...]:
+        rule = self._rules.stopping
+        if not isinstance(rule, SuccessiveHalving):
+            return ()
+        return rule.rungs(self._programs.jobs[chunk.group].n_steps)
+
+    def _promote(self) -> None:
+        """Leave all but the best lanes of a rung, and pack these into chunks."""
+        rule, metric = self._rules.stopping, self._rules.metric
+        assert isinstance(rule, SuccessiveHalving)
+        assert metric is not None
+        # Groups may differ in their number of steps: the lowest rung goes first.
+        lowest = min(position.step for position in self._on_rung)
+        here = [position for position in self._on_rung if position.step == lowest]
+        self._on_rung = [position for position in self._on_rung if position.step > lowest]
+        entered = [(lane, p, place) for p in here for lane, place in p.chunk.places()]
+        entered.sort(key=lambda entry: entry[0])
+        values = np.array([p.looks[-1][1][metric][place] for _, p, place in entered])
+        survivors = {entered[i][0] for i in rule.survivors(costs(values, self._rules.mode))}
+        results, chunks = [], []
+        for position in here:
+            blank = np.zeros(position.chunk.shape, np.int32)
+            results += [
+                r._replace(status="stopped" if r.status == "done" else r.status)
+                for r in self._results(position, {}, blank)
+                if r.lane not in survivors
+            ]
+        for group in sorted({position.chunk.group for position in here}):
+            chunks += self._compacted([p for p in here if p.chunk.group == group], survivors)
+        event = f"rung at step {lowest}: {len(survivors)} of {len(entered)} lanes go on"
+        saved = self._store.replace([p.number for p in here], chunks, results, event=event)
+        self._costs |= {result.lane: self._cost(result) for result in results}
+        self._done += len(results)
+        self._queue(saved)
+
+    def _compacted(self, here: Sequence[_Position], survivors: set[int]) -> list[Saved]:
+        """Return the survivors of a group as chunks of the least shape, with their state."""
+        group, step, stage = here[0].chunk.group, here[0].step, here[0].stage
+        of_lane: dict[int, Arrays] = {}
+        steps = np.array([at for at, _ in here[0].looks])
+        for position in here:
+            stored = arrays_from(self._store.state(position.number))
+            for lane, (i, j) in position.chunk.places():
+                of_lane[lane] = {
+                    name: array[i, j] if name.startswith(_CARRY) else array[:, i, j]
+                    for name, array in stored.items()
+                    if name != _STEPS
+                }
+        lanes = sorted(set(of_lane) & survivors)
+        if not lanes:
+            return []
+        n_devices = len(self._programs.devices)
+        seeds = [self._grid.seeds[lane] for lane in lanes]
+        shape = block_shape(seeds, here[0].chunk.shape.size // n_devices, n_devices)
+        packed = []
+        for chunk in make_chunks(group, lanes, self._grid.seeds, shape):
+            named: Arrays = {_STEPS: steps}
+            for name in of_lane[lanes[0]]:
+                parts = [of_lane[lane][name] for lane in chunk.filled()]
+                if name.startswith(_CARRY):
+                    stacked = np.stack(parts)
+                    named[name] = stacked.reshape(*shape, *stacked.shape[1:])
+                else:
+                    named[name] = np.stack(parts, axis=1).reshape(len(steps), *shape)
+            packed.append(Saved(0, chunk, step, stage + 1, to_bytes(named)))
+        return packed
+
+    def _halve(self, position: _Position) -> bool:
+        """Split the chunks of a group that do not fit the memory; False if they are the least."""
+        n_devices = len(self._programs.devices)
+        group, shape = position.chunk.group, halved(position.chunk.shape, n_devices)
+        if shape is None:
+            return False
+        again = [position] + [
+            p for p in self._waiting if p.chunk.group == group and p.step == 0 and not p.looks
+        ]
+        self._waiting = collections.deque(p for p in self._waiting if p not in again)
+        lanes = [lane for p in again for lane, _ in p.chunk.places()]
+        chunks = make_chunks(group, sorted(lanes), self._grid.seeds, shape)
+        event = f"out of memory: from {position.chunk.shape} to {shape} seeds and lanes at a time"
+        new = [Saved(0, chunk, 0, 0, None) for chunk in chunks]
+        self._queue(self._store.replace([p.number for p in again], new, event=event))
+        return True
+
+    def _fail(self, group: int, reason: str) -> None:
+        self._failed.add(group)
+        self._store.fail(group, reason)
+        self._on_rung = [p for p in self._on_rung if p.chunk.group != group]
+
+    def _queue(self, saved: Iterable[Saved]) -> None:
+        """Add chunks to those that wait, groups in turn so that their programs are made early."""
+        turns: dict[int, list[_Position]] = {}
+        for entry in saved:
+            position = self._position(entry)
+            if self._is_on_rung(position):
+                position.carry = None
+                self._on_rung.append(position)
+            else:
+                turns.setdefault(entry.chunk.group, []).append(position)
+        for turn in itertools.zip_longest(*turns.values()):
+            self._waiting.extend(position for position in turn if position is not None)
+
+    def _position(self, saved: Saved) -> _Position:
+        chunk = saved.chunk
+        position = _Position(saved.number, chunk, saved.step, saved.stage, None, [])
+        if saved.state is not None:
+            stored = arrays_from(saved.state)
+            program = self._programs.get(chunk.group, chunk.shape)
+            like = program.begin(chunk.block(self._grid, self._programs.jobs[chunk.group].dtype))
+            carry = {n.removeprefix(_CARRY): a for n, a in stored.items() if n.startswith(_CARRY)}
+            position.carry, position.looks = restored(carry, like), _looks_from(stored)
+        return position
+
+    def _is_on_rung(self, position: _Position) -> bool:
+        """Return whether the chunk has reached a rung that it has not passed."""
+        rungs = self._rungs(position.chunk)[position.stage :]
+        return position.step > 0 and position.step == next(iter(rungs), None)
+
+
+def _at(tree: Any, place: tuple[int, int]) -> Any:
+    return jax.tree.map(lambda leaf: leaf[place], tree)
+
+
+def _pack(position: _Position) -> bytes:
+    looks: Arrays = {"step": np.array([step for step, _ in position.looks])}
+    for name in position.looks[0][1]:
+        looks[name] = np.stack([values[name] for _, values in position.looks])
+    return to_bytes({_CARRY.rstrip("/"): position.carry, _LOOKS.rstrip("/"): looks})
+
+
+def _looks_from(stored: Arrays) -> list[tuple[int, Arrays]]:
+    looks = {n.removeprefix(_LOOKS): a for n, a in stored.items() if n.startswith(_LOOKS)}
+    steps = looks.pop("step")
+    return [(int(s), {n: a[k] for n, a in looks.items()}) for k, s in enumerate(steps)]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

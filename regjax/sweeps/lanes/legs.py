@@ -1,0 +1,153 @@
+"""One leg of a chunk, and who runs it: threads of this process, or an engine of machines."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from regjax.sweeps.lanes.compiled import Setting, Shape
+from regjax.sweeps.lanes.grid import Value
+from regjax.sweeps.lanes.programs import (
+    Arrays,
+    Block,
+    HostProgram,
+    Program,
+    PureProgram,
+    SteppedProgram,
+)
+from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
+
+
+class HostTraining(NamedTuple):
+    """A function that is not traced: `(hyperparameters, seed, *shared) -> Fit` of all its lanes.
+
+    `text` says which computation it is, for the fingerprint.
+    """
+
+    fit: Callable[..., Fit]
+    text: str
+
+
+class GroupJob(NamedTuple):
+    """What the lanes of a group run: enough to make their program anywhere.
+
+    Attributes:
+        train: what they run.
+        choices: of the group, passed by keyword.
+        names: of the traced hyperparameters.
+        shared: arrays.
+        dtype: of the hyperparameters.
+    """
+
+    train: Training | TrainingFunction | HostTraining
+    choices: Mapping[str, Value]
+    names: tuple[str, ...]
+    shared: Sequence[Any]
+    dtype: str
+
+    @property
+    def n_steps(self) -> int:
+        return self.train.n_steps if isinstance(self.train, Training) else 1
+
+    def program(self, shape: Shape, devices: Sequence[Any], *, freezes: bool) -> Program:
+        """Return the program at this shape of block."""
+        if isinstance(self.train, HostTraining):
+            return HostProgram(self.train.fit, self.train.text, shape, self.shared)
+        setting = Setting(shape, self.dtype, tuple(devices))
+        given = (self.choices, setting, self.names, self.shared)
+        if isinstance(self.train, Training):
+            return SteppedProgram(self.train, *given, freezes=freezes)
+        return PureProgram(self.train, *given)
+
+
+class Leg(NamedTuple):
+    """A leg of a chunk: from step `first`, where `carry` stands (None: nowhere), to `last`."""
+
+    group: int
+    shape: Shape
+    block: Block
+    carry: Any
+    active: np.ndarray
+    first: int
+    last: int
+    ends: bool
+
+
+class LegDone(NamedTuple):
+    """What a leg leads to; `fit` and `diverged` are there at the end of the training."""
+
+    carry: Any
+    metrics: Arrays
+    fit: Fit | None
+    diverged: np.ndarray | None
+    seconds: float
+
+
+def run_leg(program: Program, leg: Leg) -> LegDone:
+    """Run one leg."""
+    started = time.perf_counter()
+    carry = program.begin(leg.block) if leg.carry is None else leg.carry
+    carry, metrics = program.leg(carry, leg.block, leg.active, leg.first, leg.last)
+    fit, diverged = program.end(carry) if leg.ends else (None, None)
+    carry = None if leg.ends else jax.block_until_ready(carry)
+    return LegDone(carry, metrics, fit, diverged, time.perf_counter() - started)
+
+
+class Programs:
+    """The programs of all groups, each made when it is first asked for."""
+
+    def __init__(self, jobs: Sequence[GroupJob], devices: Sequence[Any], *, freezes: bool) -> None:
+        self.jobs, self.devices, self._freezes = jobs, tuple(devices), freezes
+        self._made: dict[tuple[int, Shape], Program] = {}
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[int, Shape], threading.Lock] = {}
+
+    def get(self, group: int, shape: Shape) -> Program:
+        """Return the program of a group at this shape."""
+        with self._lock:
+            lock = self._locks.setdefault((group, shape), threading.Lock())
+        with lock:
+            if (group, shape) not in self._made:
+                job = self.jobs[group]
+                self._made[group, shape] = job.program(shape, self.devices, freezes=self._freezes)
+            return self._made[group, shape]
+
+
+class Executor(Protocol):
+    """Who runs legs.
+
+    Attributes:
+        slots: how many legs run at a time.
+    """
+
+    slots: int
+
+    def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
+        """Start a leg."""
+
+    def close(self, *, wait: bool) -> None:
+        """Let go of all that it holds."""
+
+
+class Threads:
+    """Legs on threads of this process: compiled programs release the interpreter."""
+
+    def __init__(self, programs: Programs, workers: int) -> None:
+        self.slots = workers
+        self._programs = programs
+        self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+    def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
+        return self._pool.submit(self._run, leg)
+
+    def close(self, *, wait: bool) -> None:
+        self._pool.shutdown(wait=wait, cancel_futures=True)
+
+    def _run(self, leg: Leg) -> LegDone:
+        return run_leg(self._programs.get(leg.group, leg.shape), leg)

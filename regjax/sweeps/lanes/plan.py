@@ -1,0 +1,171 @@
+"""The plan of a sweep, made before its first lane, and whether a stored one is of this sweep."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from regjax.sweeps.lanes.arrays import named_leaves
+from regjax.sweeps.lanes.chunks import Chunk, block_shape, make_chunks
+from regjax.sweeps.lanes.compiled import Shape
+from regjax.sweeps.lanes.conductor import Rules
+from regjax.sweeps.lanes.grid import Grid, Group
+from regjax.sweeps.lanes.legs import HostTraining, Programs
+from regjax.sweeps.lanes.programs import Block
+from regjax.sweeps.lanes.store import StoreError
+from regjax.sweeps.lanes.width import choose_width
+
+Shard = tuple[int, int]
+"""(i, n): the part i, from 1, of n."""
+
+
+class Resources(NamedTuple):
+    """What programs may use.
+
+    Attributes:
+        devices: that share every block.
+        workers: programs at work at a time.
+        memory: bytes that they may take on a device.
+        width: lanes at a time on a device; None chooses.
+        measure: whether to try widths where the sweep is long.
+    """
+
+    devices: tuple[Any, ...]
+    workers: int
+    memory: int
+    width: int | None
+    measure: bool
+
+
+def choose_shapes(
+    grid: Grid, groups: Sequence[Group], programs: Programs, resources: Resources
+) -> tuple[dict[int, Shape], dict[int, Exception], dict[str, Any]]:
+    """Return the shape of every group's blocks, why others failed, and what was measured."""
+
+    def of_group(number: int) -> tuple[Shape, dict[str, float]] | Exception:
+        try:
+            shape, pace = _shape(grid, number, groups[number], programs, resources)
+            programs.get(number, shape)
+        except Exception as error:
+            # A training function can fail in any way; the other groups go on.
+            return error
+        return shape, pace
+
+    shapes: dict[int, Shape] = {}
+    failures: dict[int, Exception] = {}
+    measured: dict[str, Any] = {}
+    metrics: dict[str, tuple[int, ...]] | None = None
+    # Programs are compiled side by side.
+    with concurrent.futures.ThreadPoolExecutor(resources.workers) as pool:
+        chosen = list(pool.map(of_group, range(len(groups))))
+    for number, choice in enumerate(chosen):
+        if isinstance(choice, Exception):
+            failures[number] = choice
+            continue
+        found = programs.get(number, choice[0]).metrics
+        if metrics is not None and found is not None and found != metrics:
+            failures[number] = ValueError(
+                f"Its metrics {found} are not those of the groups before, {metrics}: all groups "
+                "must return the same."
+            )
+            continue
+        metrics = metrics or found
+        shapes[number] = choice[0]
+        if choice[1]:
+            measured[json.dumps(dict(groups[number].choices))] = choice[1]
+    return shapes, failures, measured
+
+
+def _shape(
+    grid: Grid, number: int, group: Group, programs: Programs, resources: Resources
+) -> tuple[Shape, dict[str, float]]:
+    job, n_devices = programs.jobs[number], len(resources.devices)
+    seeds = [grid.seeds[lane] for lane in group.lanes]
+    if isinstance(job.train, HostTraining):
+        # It takes all lanes of a seed at once.
+        return block_shape(seeds, len(seeds)), {}
+    if resources.width is not None:
+        return block_shape(seeds, resources.width, n_devices), {}
+
+    def block_at(shape: Shape) -> Block:
+        return make_chunks(number, group.lanes, grid.seeds, shape)[0].block(grid, job.dtype)
+
+    chosen = choose_width(
+        lambda shape: programs.get(number, shape),
+        block_at,
+        seeds,
+        job.n_steps,
+        resources.devices,
+        memory=resources.memory,
+        workers=resources.workers,
+        measure=resources.measure,
+    )
+    return chosen.shape, chosen.measured
+
+
+def chunks_of(
+    grid: Grid, groups: Sequence[Group], shapes: Mapping[int, Shape], shard: Shard | None
+) -> list[Chunk]:
+    """Return the chunks of all groups, or every n-th of them, so that shards are equal parts."""
+    chunks = [
+        chunk
+        for number, shape in shapes.items()
+        for chunk in make_chunks(number, groups[number].lanes, grid.seeds, shape)
+    ]
+    return chunks if shard is None else chunks[shard[0] - 1 :: shard[1]]
+
+
+def fingerprint(
+    grid: Grid, programs: Programs, shapes: Mapping[int, Shape], rules: Rules
+) -> dict[str, Any]:
+    """Return what must be the same when a sweep is taken up again, part by part."""
+    jobs = programs.jobs
+    texts = [programs.get(number, shape).text for number, shape in shapes.items()]
+    return {
+        "grid": _hash(json.dumps([grid.ids, sorted(grid.static)]).encode()),
+        "code": _hash("\n".join(texts).encode()),
+        "data": _hash(*(_hash_arrays(job.shared).encode() for job in jobs)),
+        "arguments": _hash(repr((rules, [(job.dtype, job.n_steps) for job in jobs])).encode()),
+    }
+
+
+def environment(devices: Sequence[Any]) -> dict[str, Any]:
+    """Return what the last bits of results depend on beside the plan."""
+    return {
+        "jax": metadata.version("jax"),
+        "jaxlib": metadata.version("jaxlib"),
+        "numpy": metadata.version("numpy"),
+        "machine": platform.machine(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
+    }
+
+
+def check_same(stored: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raise StoreError if a stored sweep is another one than this."""
+    other = [name for name in found if stored.get(name) != found[name]]
+    if other:
+        raise StoreError(
+            f"The sweep to resume has other {', '.join(other)}: give it what it began with, begin "
+            "anew in another folder, or force it."
+        )
+
+
+def _hash_arrays(tree: Any) -> str:
+    leaves, structure = named_leaves(tree)
+    digest = hashlib.sha256(str(structure).encode())
+    for leaf in leaves.values():
+        array = np.ascontiguousarray(np.asarray(leaf))
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(array.view(np.uint8).data if array.ndim else array.tobytes())
+    return digest.hexdigest()
+
+
+def _hash(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()

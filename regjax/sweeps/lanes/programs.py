@@ -1,0 +1,329 @@
+"""What the engine asks of a group of lanes: a chunk begins, goes a leg of its steps, ends."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax._arrays import Tree
+from regjax.sweeps.lanes.compiled import (
+    Arguments,
+    BlockProgram,
+    Hashable,
+    Setting,
+    cached,
+)
+from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
+
+Arrays = dict[str, np.ndarray]
+
+
+class Block(NamedTuple):
+    """The lanes of a chunk: hyperparameters with axes (seeds, lanes), and the seeds."""
+
+    hyperparameters: Arrays
+    seeds: tuple[int, ...]
+
+
+class Carry(NamedTuple):
+    """What a chunk takes from leg to leg, with axes (seeds, lanes).
+
+    Attributes:
+        state: of the training.
+        diverged: the step, counted from 1, that left the first NaN or infinity in it; or 0.
+    """
+
+    state: Tree
+    diverged: Any
+
+
+class Program(Protocol):
+    """A group of lanes at one shape of block.
+
+    Attributes:
+        text: what it computes, for a fingerprint.
+        metrics: shape per lane of what is measured, by name; None if not known beforehand.
+    """
+
+    text: str
+    metrics: dict[str, tuple[int, ...]] | None
+
+    @property
+    def bytes(self) -> int:
+        """What it takes while it runs, beside its arguments."""
+
+    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+        """Return the steps after `first` at which the lanes are looked at; the last is the end."""
+
+    def saves(self, stop: int) -> bool:
+        """Return whether a checkpoint is due after this step."""
+
+    def begin(self, block: Block) -> Any:
+        """Return what the chunk takes into its first leg."""
+
+    def leg(
+        self, carry: Any, block: Block, active: np.ndarray, first: int, last: int
+    ) -> tuple[Any, Arrays]:
+        """Return what the chunk takes further, and the metrics of its lanes after step `last`."""
+
+    def end(self, carry: Any) -> tuple[Fit, np.ndarray]:
+        """Return the fits of all lanes as NumPy arrays, and the steps at which they diverged."""
+
+
+class PureProgram:
+    """A training function: one leg, one step."""
+
+    def __init__(
+        self,
+        train: TrainingFunction,
+        choices: Mapping[str, Any],
+        setting: Setting,
+        names: Sequence[str],
+        shared: Sequence[Tree],
+    ) -> None:
+        self._setting = setting
+        with setting.precision():
+            self._shared = jax.tree.map(jnp.asarray, tuple(shared))
+        key = (train, tuple(choices.items()), setting, tuple(names), Hashable(self._shared))
+        self._run = trace_function(*key)
+        self.text = self._run.text
+        output = self._run.output
+        self.metrics = _kinds(output.metrics if isinstance(output, Fit) else output)
+
+    @property
+    def bytes(self) -> int:
+        return self._run.bytes
+
+    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+        return [1]
+
+    def saves(self, stop: int) -> bool:
+        return False
+
+    def begin(self, block: Block) -> None:
+        return None
+
+    def leg(
+        self, carry: None, block: Block, active: np.ndarray, first: int, last: int
+    ) -> tuple[Tree, Arrays]:
+        with self._setting.precision():
+            keys = self._setting.keys(block.seeds)
+            output = self._run(Arguments(_arrays(block), keys, self._shared))
+            return jax.tree.map(np.asarray, output), {}
+
+    def end(self, carry: Tree) -> tuple[Fit, np.ndarray]:
+        fit = carry if isinstance(carry, Fit) else Fit((), carry)
+        return fit, np.zeros(self._setting.shape, np.int32)
+
+
+class SteppedProgram:
+    """A `Training`: one program for the start, one for every leg."""
+
+    def __init__(
+        self,
+        training: Training,
+        choices: Mapping[str, Any],
+        setting: Setting,
+        names: Sequence[str],
+        shared: Sequence[Tree],
+        *,
+        freezes: bool,
+    ) -> None:
+        self._training, self._setting = training, setting
+        with setting.precision():
+            self._shared = jax.tree.map(jnp.asarray, tuple(shared))
+        key = (training, tuple(choices.items()), setting, tuple(names), Hashable(self._shared))
+        self._programs = _trace_training(*key, freezes)
+        self.text = self._programs.begin.text + self._programs.leg.text
+        self.metrics = _kinds(self._programs.leg.output[1])
+        self._arguments = functools.lru_cache(maxsize=4)(self._arguments_of)
+
+    @property
+    def bytes(self) -> int:
+        return self._programs.begin.bytes + self._programs.leg.bytes
+
+    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+        return self._training.stops(first, rungs)
+
+    def saves(self, stop: int) -> bool:
+        return self._training.saves(stop)
+
+    def begin(self, block: Block) -> Carry:
+        with self._setting.precision():
+            arguments = Arguments(_arrays(block), *self._arguments(block.seeds))
+            return self._programs.begin(arguments)
+
+    def leg(
+        self, carry: Carry, block: Block, active: np.ndarray, first: int, last: int
+    ) -> tuple[Carry, Arrays]:
+        with self._setting.precision():
+            per_seed, shared = self._arguments(block.seeds)
+            per_lane = (jax.tree.map(jnp.asarray, carry), _arrays(block), jnp.asarray(active))
+            common = (jnp.int32(first), jnp.int32(last), shared)
+            carry, metrics = self._programs.leg(Arguments(per_lane, per_seed, common))
+            return carry, jax.tree.map(np.asarray, metrics)
+
+    def end(self, carry: Carry) -> tuple[Fit, np.ndarray]:
+        state, params = carry.state, self._training.params
+        if params is not None:
+            with self._setting.precision():
+                state = jax.vmap(jax.vmap(params))(jax.tree.map(jnp.asarray, state))
+        return Fit(jax.tree.map(np.asarray, state), {}), np.asarray(carry.diverged)
+
+    def _arguments_of(self, seeds: tuple[int, ...]) -> tuple[Tree, Tree]:
+        """Return what is per seed and what is common."""
+        keys = self._setting.keys(seeds)
+        if self._programs.prepare is None:
+            return (keys, ()), self._shared
+        return (keys, self._programs.prepare(keys, self._shared)), ()
+
+
+class HostProgram:
+    """A function that is not traced: `(hyperparameters, seed, *shared) -> Fit` of all its lanes."""
+
+    def __init__(
+        self, fit: Callable[..., Fit], text: str, shape: tuple[int, int], shared: Sequence[Any]
+    ) -> None:
+        self._fit, self._shape, self._shared = fit, shape, shared
+        self.text, self.bytes, self.metrics = text, 0, None
+
+    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+        return [1]
+
+    def saves(self, stop: int) -> bool:
+        return False
+
+    def begin(self, block: Block) -> None:
+        return None
+
+    def leg(
+        self, carry: None, block: Block, active: np.ndarray, first: int, last: int
+    ) -> tuple[Fit, Arrays]:
+        fits = [
+            self._fit({n: v[i] for n, v in block.hyperparameters.items()}, seed, *self._shared)
+            for i, seed in enumerate(block.seeds)
+        ]
+        return jax.tree.map(lambda *parts: np.stack(parts), *fits), {}
+
+    def end(self, carry: Fit) -> tuple[Fit, np.ndarray]:
+        return carry, np.zeros(self._shape, np.int32)
+
+
+def _arrays(block: Block) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(values) for name, values in block.hyperparameters.items()}
+
+
+def _shapes(setting: Setting, names: Sequence[str]) -> tuple[Tree, Tree]:
+    """Return the shapes of hyperparameters and of keys."""
+    one = jax.ShapeDtypeStruct(setting.shape, np.dtype(setting.dtype))
+    keys = jax.eval_shape(lambda: setting.keys((0,) * setting.shape.seeds))
+    return dict.fromkeys(names, one), keys
+
+
+@cached
+def trace_function(
+    train: TrainingFunction,
+    choices: tuple[tuple[str, Any], ...],
+    setting: Setting,
+    names: tuple[str, ...],
+    shared: Hashable,
+) -> BlockProgram:
+    """Return the program of a training function; the same one for equal arguments."""
+
+    def run(hyperparameters: Tree, key: jax.Array, shared: Tree) -> Tree:
+        return jax.tree.map(jnp.asarray, train(hyperparameters, key, *shared, **dict(choices)))
+
+    with setting.precision():
+        return BlockProgram(run, setting, Arguments(*_shapes(setting, names), shared.tree))
+
+
+class _Programs(NamedTuple):
+    prepare: Callable[..., Tree] | None
+    begin: BlockProgram
+    leg: BlockProgram
+
+
+@cached
+def _trace_training(
+    training: Training,
+    choices: tuple[tuple[str, Any], ...],
+    setting: Setting,
+    names: tuple[str, ...],
+    shared: Hashable,
+    freezes: bool,
+) -> _Programs:
+    options = dict(choices)
+
+    def start(hyperparameters: Tree, per_seed: Tree, common: Tree) -> Carry:
+        key, prepared = per_seed
+        state = training.init(hyperparameters, key, *prepared, *common, **options)
+        return Carry(jax.tree.map(jnp.asarray, state), jnp.int32(0))
+
+    def advance(per_lane: Tree, per_seed: Tree, common: Tree) -> tuple[Carry, Tree]:
+        (carry, hyperparameters, active), (key, prepared) = per_lane, per_seed
+        first, last, shared = common
+        given = (key, *prepared, *shared)
+
+        def one(index: jax.Array, carry: Carry) -> Carry:
+            state = training.step(hyperparameters, carry.state, index, *given, **options)
+            if freezes:
+                keep = functools.partial(jnp.where, active)
+                state = jax.tree.map(keep, state, carry.state)
+            first_time = (carry.diverged == 0) & ~_all_finite(state)
+            return Carry(state, jnp.where(first_time, index + 1, carry.diverged))
+
+        carry = jax.lax.fori_loop(first, last, one, carry)
+        metrics = training.evaluate(hyperparameters, carry.state, *given, **options)
+        return carry, jax.tree.map(jnp.asarray, metrics)
+
+    with setting.precision():
+        hyperparameters, keys = _shapes(setting, names)
+        prepare, per_seed, common = None, (keys, ()), shared.tree
+        if training.prepare is not None:
+            prepare = _compile_prepare(training.prepare, options, setting)
+            per_seed, common = (keys, jax.eval_shape(prepare, keys, shared.tree)), ()
+        begin = BlockProgram(start, setting, Arguments(hyperparameters, per_seed, common))
+        per_lane = (begin.output, hyperparameters, jax.ShapeDtypeStruct(setting.shape, bool))
+        index = jax.ShapeDtypeStruct((), jnp.int32)
+        arguments = Arguments(per_lane, per_seed, (index, index, common))
+        return _Programs(prepare, begin, BlockProgram(advance, setting, arguments))
+
+
+def _compile_prepare(
+    prepare: Callable[..., tuple], options: dict[str, Any], setting: Setting
+) -> Callable[..., Tree]:
+    def of_seed(key: jax.Array, shared: Tree) -> Tree:
+        return jax.tree.map(jnp.asarray, tuple(prepare(key, *shared, **options)))
+
+    if setting.shape.seeds > 1:
+        return jax.jit(jax.vmap(of_seed, in_axes=(0, None)))
+    return jax.jit(lambda keys, shared: jax.tree.map(lambda x: x[None], of_seed(keys[0], shared)))
+
+
+def _kinds(metrics: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes per lane; what is no dictionary of scalars and curves is refused."""
+    if not isinstance(metrics, dict):
+        raise TypeError(
+            "A training function must return a dictionary of metrics, or a Fit of parameters and "
+            f"such a dictionary, got {type(metrics).__name__}."
+        )
+    kinds = {}
+    for name, leaf in metrics.items():
+        shape = getattr(leaf, "shape", None)
+        if shape is None or len(shape) > 3:
+            raise ValueError(
+                f"The metric {name!r} is neither a scalar nor a curve (n,): return larger arrays "
+                "as the parameters of a Fit."
+            )
+        kinds[str(name)] = tuple(shape[2:])
+    return kinds
+
+
+def _all_finite(tree: Tree) -> jax.Array:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))

@@ -1,0 +1,340 @@
+"""`run_sweep`: from a training function and a grid to a table, on any device, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from regjax._arrays import Tree
+from regjax.sweeps.folder import check_folder, write_folder
+from regjax.sweeps.lanes.chunks import Chunk, make_chunks
+from regjax.sweeps.lanes.compiled import Shape
+from regjax.sweeps.lanes.conductor import Conductor, Progress, Rules
+from regjax.sweeps.lanes.grid import Grid
+from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
+from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
+from regjax.sweeps.lanes.plan import (
+    Resources,
+    Shard,
+    check_same,
+    choose_shapes,
+    chunks_of,
+    environment,
+    fingerprint,
+)
+from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving
+from regjax.sweeps.lanes.store import Store, StoreError, file_system, has_locks
+from regjax.sweeps.lanes.training import Training, TrainingFunction
+from regjax.sweeps.lanes.width import default_memory, default_workers
+
+Engine = Literal["threads", "ray"]
+
+_STORE = "sweep.sqlite"
+
+
+class Options(NamedTuple):
+    """How a sweep is run; see `run_sweep`."""
+
+    width: int | None = None
+    workers: int | None = None
+    memory: int | None = None
+    devices: Sequence[Any] | None = None
+    out: str | pathlib.Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    force: bool = False
+    shard: Shard | None = None
+    engine: Engine = "threads"
+    progress: Callable[[Progress], object] | None = None
+
+
+def run_sweep(
+    train: TrainingFunction | Training,
+    grid: Grid,
+    *shared: Tree,
+    metric: str | None = None,
+    mode: Mode = "min",
+    stopping: Stopping | None = None,
+    keep: int | Literal["all"] = 1,
+    dtype: str = "float32",
+    **options: Any,
+) -> SweepRun:
+    """Train every lane of the grid, and return what came of it.
+
+    Lanes that differ in numbers alone are mapped over in one compiled program, a chunk of them at a
+    time; chunks run on all cores, or are shared by all devices. With `out`, whatever is finished is
+    on disk at once, and a sweep that was killed goes on with `resume=True`: on the same machine and
+    versions its table equals that of an undisturbed run bit for bit.
+
+    A group of lanes whose training function raises, or returns other metrics than the groups
+    before, fails alone, and the table says so. A lane whose state turns NaN or infinite is
+    "diverged", with the step.
+
+    Args:
+        train: a pure function `(hyperparameters, key, *shared, **choices) -> metrics` or a `Fit`,
+            or a `Training` in steps.
+        grid: the lanes; its column `seed` makes the keys, its choices arrive by keyword.
+        shared: arrays that all lanes share, never copied per lane.
+        metric: the metric that ranks lanes.
+        mode: "min" if it is to be small, "max" if large.
+        stopping: `EarlyStopping` or `SuccessiveHalving`; both need a `Training` and a metric.
+        keep: how many of the best lanes keep their parameters, or "all".
+        dtype: of the hyperparameters; "float64" computes in 64-bit mode.
+        width: lanes at a time on a device; by default chosen by memory and, where the sweep is
+            long, by measured speed. Recorded before the first lane.
+        workers: programs at work at a time; by default one per core on a CPU, else one.
+        memory: bytes that programs may take on a device; by default half of what is free.
+        devices: that share every chunk; by default all of this process.
+        out: folder of the results: `results.csv`, `results.parquet`, `curves.parquet`,
+            `times.csv`, `params/`, `manifest.json`, and the store `sweep.sqlite`. While the sweep
+            is at work, the store is in the folder of that name with `.unfinished`.
+        resume: go on with the sweep that `out` has begun; begin it if there is none.
+        overwrite: replace the run that `out` holds, and forget an unfinished one.
+        force: resume although code, data or arguments have changed.
+        shard: (i, n) runs the i-th of n equal parts; `merge_shards` joins them.
+        engine: "threads" of this process, or "ray" for the machines of a Ray cluster.
+        progress: called with a `Progress` after every leg.
+
+    Raises:
+        ValueError: for arguments that cannot be used, before any training; `StoreError` for a
+            store that cannot be.
+        SweepInterrupted: after Ctrl-C; with `out`, the sweep can be resumed.
+
+    Example:
+        >>> import jax
+        >>> from regjax.sweeps import Grid, run_sweep
+        >>> def train(hyperparameters, key):
+        ...     noise = jax.random.normal(key)
+        ...     return {"loss": (hyperparameters["lambda_"] - 0.3) ** 2 + 1e-3 * noise}
+        >>> grid = Grid.product(lambda_=[0.1, 0.3, 1.0], seed=range(4))
+        >>> run = run_sweep(train, grid, metric="loss")
+        >>> run.table.shape, run.best().lambda_
+        ((12, 6), 0.3)
+    """
+    jobs = [
+        GroupJob(train, group.choices, tuple(grid.arrays(group.lanes)), shared, dtype)
+        for group in grid.groups()
+    ]
+    return run_jobs(jobs, grid, Rules(metric, mode, stopping, keep), Options(**options))
+
+
+def run_jobs(
+    jobs: Sequence[GroupJob],
+    grid: Grid,
+    rules: Rules,
+    options: Options,
+    *,
+    write: Callable[[SweepRun, pathlib.Path], dict[str, Any]] = write_outcome,
+) -> SweepRun:
+    """Run a sweep whose groups may differ in training function, data and precision.
+
+    Args:
+        jobs: of the groups of the grid, in their order.
+        grid: the lanes.
+        rules: what is kept and who leaves early.
+        options: how it is run.
+        write: writes the files of the finished sweep into the folder it is given, and returns what
+            the manifest is to say.
+    """
+    _check(jobs, rules, options)
+    out = None if options.out is None else pathlib.Path(options.out)
+    if out is not None:
+        check_folder(out, overwrite=options.overwrite or options.resume)
+    with _open_store(out, options) as store:
+        _run(store, jobs, grid, rules, options)
+        outcome = read_outcome(store, grid, rules)
+        if out is not None and options.shard is None:
+            write_run(store, outcome, out, write)
+    if out is not None and options.shard is None:
+        shutil.rmtree(_unfinished(out), ignore_errors=True)
+    return outcome
+
+
+def write_run(
+    store: Store,
+    outcome: SweepRun,
+    out: pathlib.Path,
+    write: Callable[[SweepRun, pathlib.Path], dict[str, Any]],
+) -> None:
+    """Write the folder of a finished sweep, with its store."""
+
+    def fill(folder: pathlib.Path) -> dict[str, Any]:
+        told = write(outcome, folder)
+        store.copy(folder / _STORE)
+        return told
+
+    write_folder(out, fill, overwrite=True)
+
+
+def _run(
+    store: Store, jobs: Sequence[GroupJob], grid: Grid, rules: Rules, options: Options
+) -> None:
+    started = time.perf_counter()
+    devices = tuple(options.devices or jax.local_devices())
+    workers = options.workers or default_workers(devices)
+    memory = options.memory or default_memory(devices)
+    measure = options.shard is None and options.engine == "threads"
+    resources = Resources(devices, workers, memory, options.width, measure)
+    programs = Programs(jobs, devices, freezes=isinstance(rules.stopping, EarlyStopping))
+    if store.fact("plan") is None:
+        _begin(store, grid, programs, rules, resources, options.shard)
+    else:
+        _take_up(store, grid, programs, rules, resources, options)
+    store.time("plan and compile", time.perf_counter() - started)
+    executor: Executor = Threads(programs, workers)
+    Conductor(store, grid, programs, executor, rules, options.progress).run()
+
+
+def _begin(
+    store: Store,
+    grid: Grid,
+    programs: Programs,
+    rules: Rules,
+    resources: Resources,
+    shard: Shard | None,
+) -> None:
+    """Plan a new sweep, and write the plan down."""
+    groups = grid.groups()
+    shapes, failures, measured = choose_shapes(grid, groups, programs, resources)
+    if not shapes:
+        # Nothing is left to run: the error itself says most.
+        raise next(iter(failures.values()))
+    plan = {
+        "shapes": {str(number): list(shape) for number, shape in shapes.items()},
+        "workers": resources.workers,
+        "measured": measured,
+        "environment": environment(resources.devices),
+        "shard": shard,
+    }
+    facts = {
+        "grid": {"columns": grid.columns, "static": sorted(grid.static)},
+        "fingerprint": fingerprint(grid, programs, shapes, rules),
+        "plan": plan,
+    }
+    store.begin(facts, chunks_of(grid, groups, shapes, shard))
+    for number, error in failures.items():
+        store.fail(number, f"{type(error).__name__}: {error}")
+
+
+def _take_up(
+    store: Store,
+    grid: Grid,
+    programs: Programs,
+    rules: Rules,
+    resources: Resources,
+    options: Options,
+) -> None:
+    """Hold a stored sweep against this one, and put what failed in line again."""
+    plan, kept = store.fact("plan"), store.fact("fingerprint")
+    if tuple(plan["shard"] or ()) != tuple(options.shard or ()):
+        raise StoreError(f"The stored sweep is the shard {plan['shard']}, not {options.shard}.")
+    shapes = {int(number): Shape(*shape) for number, shape in plan["shapes"].items()}
+    found = fingerprint(grid, programs, shapes, rules)
+    if kept["grid"] != found["grid"]:
+        raise StoreError("The stored sweep has another grid: begin anew in another folder.")
+    if options.force:
+        store.note("resumed by force")
+    else:
+        check_same(kept, found)
+    here = environment(resources.devices)
+    changed = [name for name, value in plan["environment"].items() if here[name] != value]
+    told = f"; {', '.join(changed)} changed, so last digits may" if changed else ""
+    store.note(f"resumed{told}")
+    groups = grid.groups()
+    failed = store.failures()
+    again: list[Chunk] = []
+    for number in failed:
+        shape = shapes.get(number) or next(iter(shapes.values()))
+        done = {result.lane for result in store.results()}
+        lanes = [lane for lane in groups[number].lanes if lane not in done]
+        chunks = make_chunks(number, lanes, grid.seeds, shape)
+        again += (
+            chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
+        )
+    store.retry(again)
+
+
+def _check(jobs: Sequence[GroupJob], rules: Rules, options: Options) -> None:
+    """Raise ValueError for arguments that do not go together."""
+    trainings = [job.train for job in jobs if isinstance(job.train, Training)]
+    for training in trainings:
+        training.check()
+    if rules.mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {rules.mode!r}.")
+    if rules.keep != "all" and (not isinstance(rules.keep, int) or rules.keep < 0):
+        raise ValueError(f"keep must be a number of lanes from 0, or 'all', got {rules.keep!r}.")
+    if rules.stopping is not None:
+        rules.stopping.check()
+        if rules.metric is None or len(trainings) < len(jobs):
+            raise ValueError(f"{type(rules.stopping).__name__} needs a metric and a Training.")
+    for name in ("width", "workers", "memory"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if options.engine not in ("threads", "ray"):
+        raise ValueError(f"engine must be 'threads' or 'ray', got {options.engine!r}.")
+    if options.shard is None:
+        return
+    i, n = options.shard
+    if not 1 <= i <= n:
+        raise ValueError(f"shard must be (i, n) with 1 <= i <= n, got ({i}, {n}).")
+    if options.out is None:
+        raise ValueError("A shard needs a folder for its file: name it with out.")
+    if isinstance(rules.stopping, SuccessiveHalving):
+        raise ValueError("SuccessiveHalving compares all lanes: run it without shards.")
+
+
+@contextlib.contextmanager
+def _open_store(out: pathlib.Path | None, options: Options) -> Iterator[Store]:
+    if out is None:
+        with Store(None) as store:
+            yield store
+        return
+    folder = _unfinished(out)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    locks = has_locks(folder.parent)
+    i, n = options.shard or (1, 1)
+    path = folder / (_STORE if options.shard is None and locks else f"shard-{i}-of-{n}.sqlite")
+    if path.exists() and not (options.resume or options.overwrite):
+        raise StoreError(
+            f"{str(folder)!r} holds an unfinished sweep: go on with resume, or forget it with "
+            "overwrite."
+        )
+    if options.overwrite and not options.resume and options.shard is None:
+        _forget(path, folder)
+    folder.mkdir(exist_ok=True)
+    if options.resume and not path.exists() and (out / _STORE).exists():
+        # A finished sweep is resumed by writing its files again.
+        shutil.copyfile(out / _STORE, path)
+    with Store(path, locks=locks) as store:
+        if not locks:
+            store.note(
+                f"{file_system(folder)} promises no locks: written as a shard file, and nothing "
+                "keeps a second process away"
+            )
+        yield store
+
+
+def _forget(path: pathlib.Path, folder: pathlib.Path) -> None:
+    if path.exists():
+        # Whoever is at work on it keeps its lock.
+        with Store(path):
+            pass
+        shutil.rmtree(folder)
+
+
+def _unfinished(out: pathlib.Path) -> pathlib.Path:
+    return out.with_name(f"{out.name}.unfinished")
+
+
+def stored_grid(store: Store) -> Grid:
+    """Return the grid of a stored sweep."""
+    kept = store.fact("grid")
+    columns = {name: tuple(values) for name, values in kept["columns"].items()}
+    return Grid(columns, frozenset(kept["static"]))
