@@ -21,9 +21,15 @@ _DTYPES = {
 
 
 def named_leaves(tree: Tree) -> tuple[dict[str, Any], Any]:
-    """Return the leaves by their path, `layers/0/weight`, and the structure of the tree."""
+    """Return the leaves by their path, `layers/0/weight`, and the structure of the tree.
+
+    A tree that is one leaf has the path `value`.
+    """
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator="/") or "value": leaf
+        for path, leaf in paths
+    }
     if len(named) < len(paths):
         raise ValueError("Two leaves of a tree have one path: a key holds a slash.")
     return named, structure

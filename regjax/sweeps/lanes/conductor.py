@@ -134,7 +134,8 @@ class Conductor:
                     if stopping:
                         raise
                     stopping = True
-                if not self._running and (stopping or not self._waiting):
+                left = self._waiting or self._on_rung
+                if not self._running and (stopping or not left):
                     break
         except BaseException:
             self._executor.close(wait=False)
@@ -324,7 +325,7 @@ class Conductor:
         for position in here:
             blank = np.zeros(position.chunk.shape, np.int32)
             results += [
-                r._replace(status="stopped" if r.status == "done" else r.status)
+                r._replace(status="dropped" if r.status == "done" else r.status)
                 for r in self._results(position, {}, blank)
                 if r.lane not in survivors
             ]

@@ -112,19 +112,19 @@ class Grid:
         return _checked(lists, _static(axes, lists))
 
     @staticmethod
-    def random(n: int, seed: int = 0, **ranges: Uniform) -> Grid:
+    def random(n: int, /, *, random_state: int = 0, **ranges: Uniform) -> Grid:
         """Return `n` lanes drawn at random from the ranges."""
-        return _drawn(np.random.default_rng(seed).random((n, len(ranges))), ranges)
+        return _drawn(np.random.default_rng(random_state).random((n, len(ranges))), ranges)
 
     @staticmethod
-    def sobol(n: int, seed: int = 0, **ranges: Uniform) -> Grid:
+    def sobol(n: int, /, *, random_state: int = 0, **ranges: Uniform) -> Grid:
         """Return `n` lanes of a scrambled Sobol sequence, which covers the ranges more evenly.
 
         A power of two is best.
         """
         from scipy.stats import qmc
 
-        points = qmc.Sobol(len(ranges), rng=np.random.default_rng(seed))
+        points = qmc.Sobol(len(ranges), rng=np.random.default_rng(random_state))
         return _drawn(points.random_base2(max(n - 1, 0).bit_length())[:n], ranges)
 
     def __len__(self) -> int:

@@ -17,6 +17,8 @@ from regjax.sweeps.lanes.grid import SEED, Grid, Value
 from regjax.sweeps.lanes.stopping import costs
 from regjax.sweeps.lanes.store import Store
 
+_COUNTED = ("done", "stopped")
+
 
 @dataclasses.dataclass(frozen=True)
 class BestLane:
@@ -49,9 +51,10 @@ class SweepRun:
 
     Attributes:
         grid: the lanes.
-        table: one row per lane in the order of the grid: `id`, the hyperparameters, `status`
-            ("done", "stopped", "diverged" or "failed"), `step` (the last that counts, or the one
-            that diverged), and the metrics.
+        table: one row per lane in the order of the grid: `id`, the hyperparameters, `status`,
+            `step` (the last that counts, or the one that diverged), and the metrics. A status is
+            "done", "stopped" (no longer improving), "dropped" (beaten at a rung), "diverged" or
+            "failed".
         rules: metric, its direction, who left early, whose parameters are kept.
         failures: why groups of lanes failed, by their choices as JSON.
         times: seconds of every chunk with its number of lanes, and of what else was timed.
@@ -109,19 +112,19 @@ class SweepRun:
         return pl.concat(frames) if frames else pl.DataFrame()
 
     def summary(self) -> pl.DataFrame:
-        """Return mean and standard error over seeds of every metric, by hyperparameters."""
+        """Return mean and standard error over seeds of every metric, by hyperparameters.
+
+        Lanes that were dropped, diverged or failed are left out; `n_lanes` counts the others.
+        """
         keys = [name for name in self.grid.columns if name != SEED]
         metrics = self.metrics()
         root = pl.len().sqrt()
-        by = (
-            self.table.group_by(keys, maintain_order=True)
-            if keys
-            else self.table.group_by(pl.lit(0))
-        )
+        counted = self.table.filter(pl.col("status").is_in(_COUNTED))
+        by = counted.group_by(keys or [pl.lit(0).alias("all")], maintain_order=True)
         return by.agg(
             [pl.col(name).mean() for name in metrics]
             + [(pl.col(name).std() / root).alias(f"{name}_se") for name in metrics]
-            + [pl.col("id").alias("lanes")]
+            + [pl.len().alias("n_lanes"), pl.col("id").alias("lanes")]
         )
 
     def metrics(self) -> list[str]:
@@ -167,9 +170,10 @@ class SweepRun:
             raise ValueError(f"Name a metric of this sweep: {', '.join(self.metrics())}.")
         summary = self.summary()
         order = costs(summary[name].cast(pl.Float64).to_numpy(), self.rules.mode)
-        left = self.table.filter(~pl.col("status").is_in(["done", "stopped"]))["id"].to_list()
-        out = [bool(set(lanes) & set(left)) for lanes in summary["lanes"].to_list()]
-        order = np.where(out, np.inf, order)
+        keys = [key for key in self.grid.columns if key != SEED]
+        lost = self.table.filter(pl.col("status").is_in(["diverged", "failed"])).select(keys)
+        out = summary.join(lost.with_columns(lost=True).unique(), keys, "left", nulls_equal=True)
+        order = np.where(out["lost"].fill_null(False).to_numpy(), np.inf, order) if keys else order
         if not np.isfinite(order).any():
             raise ValueError(f"No {name} is finite: all lanes diverged or failed.")
         return name, summary, order

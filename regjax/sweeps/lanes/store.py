@@ -71,7 +71,7 @@ class Result(NamedTuple):
     Attributes:
         lane: its place in the grid.
         id: its name.
-        status: "done", "stopped" or "diverged".
+        status: "done", "stopped" (by itself), "dropped" (beaten by others) or "diverged".
         step: the last step that counts, or that at which it diverged.
         metrics: scalars by name.
         curves: arrays by name, or None.
