@@ -1,4 +1,4 @@
-"""Models that train lane by lane, as training functions: split by the key, fit, measure."""
+"""Models that train lane by lane, as trainings: split by the key, fit, measure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from regjax.losses import accuracy, softmax_loss, squared_loss
-from regjax.sweeps.lanes.training import TrainingFunction
-from regjax.sweeps.model import Fit, Hyperparameters, LaneModel
+from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
+from regjax.sweeps.mlp import MLPModel, Prepared
+from regjax.sweeps.model import Hyperparameters, Model, Params
+from regjax.sweeps.softmax import SoftmaxModel
 
 
 class Split(NamedTuple):
@@ -19,6 +21,15 @@ class Split(NamedTuple):
     train: jax.Array
     validation: jax.Array
     fit_key: jax.Array
+
+
+class Parts(NamedTuple):
+    """The rows of a split: features and response of both parts."""
+
+    X_train: jax.Array
+    y_train: jax.Array
+    X_validation: jax.Array
+    y_validation: jax.Array
 
 
 @functools.partial(jax.jit, static_argnames=("n_samples", "n_validation"))
@@ -30,44 +41,41 @@ def split_rows(key: jax.Array, n_samples: int, n_validation: int) -> Split:
 
 
 @functools.cache
-def holdout_training(model: LaneModel, n_validation: int) -> TrainingFunction:
-    """Return the training function of `model` with `n_validation` rows held out.
+def holdout_training(
+    model: MLPModel | SoftmaxModel, n_validation: int
+) -> Training | TrainingFunction:
+    """Return the training of `model` with `n_validation` rows held out.
 
     Losses are those of the objective: half the mean squared error of the response divided
     by its standard deviation in the training rows, or the cross-entropy in nats. Scores
     are accuracy or R^2, which is NaN where the response of those rows is constant. The
-    function is the same object for equal arguments, so that its compiled program is found
+    training is the same object for equal arguments, so that its compiled program is found
     again.
     """
+    if isinstance(model, SoftmaxModel):
+        return _holdout_function(model, n_validation)
 
-    def train(hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array) -> Fit:
+    def prepare(key: jax.Array, X: jax.Array, y: jax.Array) -> tuple[Prepared, Parts]:
         split = split_rows(key, X.shape[0], n_validation)
-        fit = model.fit(hyperparameters, split.fit_key, X[split.train], y[split.train])
-        measured = {}
-        for part, rows in (("train", split.train), ("validation", split.validation)):
-            loss, score = _measure(model, fit, X[rows], y[rows])
-            measured[f"{part}_loss"], measured[f"{part}_score"] = loss, score
-        return Fit(fit.params, measured | fit.metrics)
+        parts = _parts(split, X, y)
+        return model.prepare(split.fit_key, parts.X_train, parts.y_train), parts
 
-    return train
+    def evaluate(
+        hyperparameters: Hyperparameters,
+        state: Any,
+        key: jax.Array,
+        prepared: Prepared,
+        parts: Parts,
+    ) -> dict[str, jax.Array]:
+        params = model.params(state)
+        return _measure_parts(model, params, parts) | model.measure(params)
 
-
-@functools.cache
-def full_training(model: LaneModel) -> TrainingFunction:
-    """Return the training function of `model` on all rows, for the refit."""
-
-    def train(hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array) -> Fit:
-        return model.fit(hyperparameters, jax.random.split(key)[1], X, y)
-
-    return train
-
-
-def _measure(model: LaneModel, fit: Fit, X: jax.Array, y: jax.Array) -> tuple[Any, Any]:
-    outputs = model.predict(fit.params, X)
-    if model.task == "classification":
-        return softmax_loss(outputs, y), accuracy(outputs, y)
-    loss = squared_loss(outputs, y)
-    # The variance of a constant response may be a rounding error.
-    varies = jnp.ptp(y) > 0
-    score = jnp.where(varies, 1 - 2 * loss / jnp.where(varies, jnp.var(y), 1), jnp.nan)
-    return loss / fit.params["y_scale"] ** 2, score
+    return Training(
+        init=lambda hp, key, prepared, parts: model.start(hp, prepared),
+        step=lambda hp, state, i, key, prepared, parts: model.step(hp, state, i, prepared),
+        evaluate=evaluate,
+        n_steps=model.n_steps,
+        checkpoint_every=None,
+        prepare=prepare,
+        params=model.params,
+    )

@@ -35,7 +35,8 @@ class Carry(NamedTuple):
 
     Attributes:
         state: of the training.
-        diverged: the step, counted from 1, that left the first NaN or infinity in it; or 0.
+        diverged: the step, counted from 1, that left the first NaN in it; or 0. Infinity alone is
+            none: it may be meant, and becomes NaN as soon as it is not.
     """
 
     state: Tree
@@ -274,7 +275,7 @@ def _trace_training(
             if freezes:
                 keep = functools.partial(jnp.where, active)
                 state = jax.tree.map(keep, state, carry.state)
-            first_time = (carry.diverged == 0) & ~_all_finite(state)
+            first_time = (carry.diverged == 0) & _any_nan(state)
             return Carry(state, jnp.where(first_time, index + 1, carry.diverged))
 
         carry = jax.lax.fori_loop(first, last, one, carry)
@@ -324,6 +325,6 @@ def _kinds(metrics: Any) -> dict[str, tuple[int, ...]]:
     return kinds
 
 
-def _all_finite(tree: Tree) -> jax.Array:
+def _any_nan(tree: Tree) -> jax.Array:
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    return jnp.any(jnp.array([jnp.any(jnp.isnan(leaf)) for leaf in leaves], bool))

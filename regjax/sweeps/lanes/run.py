@@ -73,8 +73,8 @@ def run_sweep(
     versions its table equals that of an undisturbed run bit for bit.
 
     A group of lanes whose training function raises, or returns other metrics than the groups
-    before, fails alone, and the table says so. A lane whose state turns NaN or infinite is
-    "diverged", with the step.
+    before, fails alone, and the table says so. A lane whose state turns NaN is "diverged",
+    with the step.
 
     Args:
         train: a pure function `(hyperparameters, key, *shared, **choices) -> metrics` or a `Fit`,
