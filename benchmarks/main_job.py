@@ -21,7 +21,7 @@ from sklearn.linear_model import ElasticNet, Lasso, Ridge
 
 from benchmarks.machine import describe, peak_memory_mib
 from regjax.sweeps.catalog import MLPOptions, make_entry
-from regjax.sweeps.engines import fit_splits
+from regjax.sweeps.engines import run_models
 from regjax.sweeps.job import load_table
 from regjax.sweeps.lanes.run_lanes import LaneRun
 from regjax.sweeps.training import split_rows

@@ -69,7 +69,7 @@ def loss_over_lambda(result: SweepResult) -> Figure:
         _log_strengths(axis, x)
         axis.set_title(title)
         axis.set_xlabel(_LAMBDA)
-    losses = result.summary()["validation_loss"].to_numpy()
+    losses = np.concatenate([_rows(result, name)["validation_loss"] for name in names])
     if np.nanmax(losses) > 100 * np.nanmin(losses):
         for axis in axes:
             axis.set_yscale("log")
@@ -296,8 +296,7 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
 
 def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
     """Return the columns of a model's summary, and its verdicts, by rising strength."""
-    summary = result.summary()
-    rows = summary.filter(summary["model"] == name)
+    rows = result.curve(name)
     order = np.argsort(rows["lambda_"].to_numpy())
     columns = {column: rows[column].to_numpy()[order] for column in rows.columns}
     return columns | {"verdict": np.array(result.verdicts(name))[order]}

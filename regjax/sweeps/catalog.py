@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel, Regularizer
 from regjax.sweeps.strengths import log_range
@@ -27,13 +29,24 @@ class MLPOptions:
     hidden: int = 64
     epochs: int = 100
     batch_size: int = 32
-    learning_rate: float = 1e-2
+    learning_rate: float | tuple[float, ...] = 1e-2
+
+    def rates(self) -> tuple[float, ...]:
+        """Return the learning rates to sweep."""
+        given = self.learning_rate
+        return (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
 
     def check(self) -> None:
         """Raise ValueError if an option is not positive."""
-        for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
+        for name in ("hidden", "epochs", "batch_size"):
+            if not getattr(self, name) > 0:
+                value = getattr(self, name)
                 raise ValueError(f"{name.replace('_', '-')} must be positive, got {value}.")
+        rates = self.rates()
+        if not rates or min(rates) <= 0 or not np.isfinite(rates).all():
+            raise ValueError(f"learning-rate must be positive, got {self.learning_rate}.")
+        if len(set(rates)) < len(rates):
+            raise ValueError("learning-rate holds a rate twice; give each once.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Entry:
         label: as a figure names it.
         penalty: "L1", "L2", "elastic net" or "decay".
         lambdas: default grid.
-        fixed: hyperparameters that are equal in every lane.
+        others: the values of its other hyperparameters: one, or learning rates to sweep.
         model: the description to compile.
     """
 
@@ -53,12 +66,18 @@ class Entry:
     label: str
     penalty: str
     lambdas: tuple[float, ...]
-    fixed: tuple[tuple[str, float], ...]
+    others: tuple[tuple[str, tuple[float, ...]], ...]
     model: LinearModel | MLPModel
 
     @property
     def is_linear(self) -> bool:
         return isinstance(self.model, LinearModel)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates, if it sweeps several."""
+        rates = dict(self.others).get("learning_rate", ())
+        return rates if len(rates) > 1 else ()
 
 
 _LINEAR = {
@@ -106,7 +125,7 @@ def make_entry(name: str, table: Table, l1_ratio: float, options: MLPOptions) ->
         label, penalty, lambdas = _LINEAR[name]
         ratio = {"ridge": 0.0, "lasso": 1.0, "elastic_net": l1_ratio}[name]
         return Entry(
-            name, label, penalty, lambdas, (("l1_ratio", ratio),), linear_model(task, n_outputs)
+            name, label, penalty, lambdas, (("l1_ratio", (ratio,)),), linear_model(task, n_outputs)
         )
     regularizer, label, penalty, lambdas = _MLP[name]
     model = MLPModel(
@@ -118,4 +137,4 @@ def make_entry(name: str, table: Table, l1_ratio: float, options: MLPOptions) ->
         options.epochs,
         options.batch_size,
     )
-    return Entry(name, label, penalty, lambdas, (("learning_rate", options.learning_rate),), model)
+    return Entry(name, label, penalty, lambdas, (("learning_rate", options.rates()),), model)

@@ -1,99 +1,152 @@
-"""Which engine runs a model: paths for linear regressions, compiled lanes for all others."""
+"""Models of the main job as lanes: linear regressions as paths, all others as compiled programs."""
 
 from __future__ import annotations
 
-import time
+import dataclasses
+import functools
+import operator
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
 
 import jax
 import numpy as np
 
-from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
+from regjax.sweeps.catalog import Entry
+from regjax.sweeps.lanes.arrays import restored
+from regjax.sweeps.lanes.conductor import Rules
+from regjax.sweeps.lanes.grid import Grid
+from regjax.sweeps.lanes.legs import GroupJob, HostTraining
+from regjax.sweeps.lanes.outcome import SweepRun
+from regjax.sweeps.lanes.run import Options, run_jobs
+from regjax.sweeps.lanes.run_lanes import run_lanes
+from regjax.sweeps.lanes.training import Fit, Training
 from regjax.sweeps.least_squares import LeastSquaresModel
-from regjax.sweeps.model import Fit, LaneModel, Params, Scaler
-from regjax.sweeps.training import full_training, holdout_training, split_rows
+from regjax.sweeps.model import Params, Scaler, condition
+from regjax.sweeps.training import holdout_training, split_rows
+from regjax.tables import Table
 
-SweptModel = LeastSquaresModel | LaneModel
+MODEL = "model"
+_RULES = Rules(metric="validation_loss", keep="all")
+
+Write = Callable[[SweepRun, pathlib.Path], dict[str, Any]]
 
 
-def fit_splits(
-    model: SweptModel,
-    lambdas: np.ndarray,
-    fixed: Mapping[str, float],
+def run_models(
+    table: Table,
+    entries: Mapping[str, Entry],
     seeds: Sequence[int],
-    X: np.ndarray,
-    y: np.ndarray,
     n_validation: int,
-    *,
-    progress: Callable[[int], None] | None = None,
-) -> LaneRun:
-    """Fit every strength under every seed's split, and measure it on both parts.
+    options: Options,
+    write: Write,
+) -> SweepRun:
+    """Fit every strength of every model under every seed's split, and measure it on both parts.
 
     Args:
-        model: what to fit.
-        lambdas: (n_lambdas,) strengths.
-        fixed: hyperparameters that are equal in every lane.
+        table: features and response.
+        entries: models by name.
         seeds: each draws its own split, the same for every linear model.
-        X, y: raw data in the model's precision.
         n_validation: rows held out.
-        progress: called with the number of lanes just finished.
-
-    Returns:
-        a run whose outputs are a `Fit` with leading axes (n_seeds, n_lambdas).
+        options: how the sweep is run.
+        write: writes the files of the finished sweep.
     """
-    if not isinstance(model, LeastSquaresModel):
-        train, lanes = holdout_training(model, n_validation), _lanes(lambdas, fixed)
-        return run_lanes(train, lanes, seeds, X, y, dtype=model.dtype, progress=progress)
-    started = time.perf_counter()
-    fits = []
-    for seed in seeds:
-        fits.append(_fit_split(model, lambdas, fixed["l1_ratio"], seed, X, y, n_validation))
-        if progress is not None:
-            progress(len(lambdas))
-    return _as_run(fits, started)
+    grids = [
+        Grid.product(model=[name], lambda_=entry.lambdas, **dict(entry.others), seed=seeds)
+        for name, entry in entries.items()
+    ]
+    grid = functools.reduce(operator.add, grids)
+    jobs = []
+    for group in grid.groups():
+        entry = entries[str(group.choices[MODEL])]
+        train = _training(entry, len(table.y), n_validation)
+        names = tuple(grid.arrays(group.lanes))
+        jobs.append(GroupJob(train, {}, names, conditioned(table, entry), entry.model.dtype))
+    return run_jobs(jobs, grid, _RULES, options, write=write)
+
+
+def lane_params(run: SweepRun, entry: Entry, rate: float | None, n_features: int) -> Params:
+    """Return the parameters of a model's lanes, with leading axes (n_seeds, n_lambdas).
+
+    Args:
+        run: of `run_models`.
+        entry: the model.
+        rate: of the learning rates swept, if there are several.
+        n_features: of the table.
+    """
+    with jax.enable_x64(entry.model.dtype == "float64"):
+        like = entry.model.shapes(n_features)
+    columns = run.grid.columns
+    rows = [
+        lane
+        for lane, name in enumerate(columns[MODEL])
+        if name == entry.name and (rate is None or columns["learning_rate"][lane] == rate)
+    ]
+    # Lanes run over strengths and, within, over seeds.
+    n_lambdas = len(entry.lambdas)
+    trees = [restored(run.params(lane), like) for lane in rows]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    return jax.tree.map(
+        lambda leaf: np.swapaxes(leaf.reshape(n_lambdas, -1, *leaf.shape[1:]), 0, 1), stacked
+    )
 
 
 def fit_all_rows(
-    model: SweptModel,
-    lambdas: np.ndarray,
-    fixed: Mapping[str, float],
-    seed: int,
-    X: np.ndarray,
-    y: np.ndarray,
-) -> LaneRun:
-    """Fit every strength to all rows; arguments and outputs as in `fit_splits`, of one seed."""
+    table: Table, entry: Entry, lambda_: float, rate: float | None, seed: int
+) -> Params:
+    """Return the parameters of a model fitted to all rows at one strength."""
+    X, y = conditioned(table, entry)
+    others = {name: values[0] for name, values in entry.others}
+    if rate is not None:
+        others["learning_rate"] = rate
+    if isinstance(entry.model, LeastSquaresModel):
+        fit = entry.model.fit_path(np.array([lambda_]), others["l1_ratio"], X, y)
+        return jax.tree.map(lambda leaf: np.array(leaf[0]), fit.params)
+    training = holdout_training(entry.model, len(y), 0)
+    train = _as_function(training) if isinstance(training, Training) else training
+    lane = {"lambda_": [lambda_]} | {name: [value] for name, value in others.items()}
+    run = run_lanes(train, lane, [seed], X, y, dtype=entry.model.dtype)
+    return jax.tree.map(lambda leaf: np.array(leaf[0, 0]), run.outputs.params)
+
+
+def conditioned(table: Table, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and response as the model sees them."""
+    dtype = entry.model.dtype
+    conditioning = condition(table.X, table.y, entry.model)
+    X, y = conditioning.features(table.X, dtype), table.y
+    if table.encoding.task == "regression":
+        y = ((y - conditioning.y_offset) / conditioning.y_unit).astype(dtype)
+    return X, y
+
+
+@functools.cache
+def _as_function(training: Training) -> Callable[..., Any]:
+    # The same object for the same training, so that its program is found again.
+    return training.as_function()
+
+
+def _training(entry: Entry, n_samples: int, n_validation: int) -> Any:
+    model = entry.model
     if not isinstance(model, LeastSquaresModel):
-        lanes = _lanes(lambdas, fixed)
-        return run_lanes(full_training(model), lanes, [seed], X, y, dtype=model.dtype)
-    started = time.perf_counter()
-    return _as_run([model.fit_path(lambdas, fixed["l1_ratio"], X, y)], started)
-
-
-def _lanes(lambdas: np.ndarray, fixed: Mapping[str, float]) -> dict[str, np.ndarray]:
-    return {"lambda_": lambdas} | {
-        name: np.full(len(lambdas), value) for name, value in fixed.items()
-    }
-
-
-def _as_run(fits: list[Fit], started: float) -> LaneRun:
-    outputs = jax.tree.map(lambda *seeds: np.stack(seeds), *fits)
-    return LaneRun(outputs, 0.0, time.perf_counter() - started)
+        return holdout_training(model, n_samples, n_validation)
+    versions = [f"{name} {metadata.version(name)}" for name in ("regjax", "numpy")]
+    text = f"{dataclasses.asdict(model)}, {n_validation} rows held out, {', '.join(versions)}"
+    return HostTraining(functools.partial(_fit_split, model, n_validation), text)
 
 
 def _fit_split(
     model: LeastSquaresModel,
-    lambdas: np.ndarray,
-    l1_ratio: float,
+    n_validation: int,
+    lanes: Mapping[str, np.ndarray],
     seed: int,
     X: np.ndarray,
     y: np.ndarray,
-    n_validation: int,
 ) -> Fit:
     # The rows of a seed beyond 32 bits depend on the precision.
     with jax.enable_x64(True):
         split = split_rows(jax.random.key(seed), len(y), n_validation)
     train, validation = np.asarray(split.train), np.asarray(split.validation)
-    fit = model.fit_path(lambdas, l1_ratio, X[train], y[train])
+    fit = model.fit_path(lanes["lambda_"], float(lanes["l1_ratio"][0]), X[train], y[train])
     measured = {}
     for part, rows in (("train", train), ("validation", validation)):
         loss, score = _measure(fit.params, X[rows], y[rows])

@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import polars as pl
 
 from regjax._arrays import check_strength
 from regjax.datasets import DATASETS, load_dataset
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
-from regjax.sweeps.engines import fit_all_rows, fit_splits
+from regjax.sweeps.engines import fit_all_rows, lane_params, run_models
 from regjax.sweeps.fitted import FittedModel
-from regjax.sweeps.lanes.run_lanes import LaneRun
+from regjax.sweeps.lanes.outcome import SweepRun
+from regjax.sweeps.lanes.run import Options
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
+from regjax.sweeps.store import Draw, write_files
 from regjax.sweeps.strengths import check_grid
 from regjax.tables import (
     Table,
@@ -117,7 +118,8 @@ def sweep(
     task: Task | None = None,
     drop: Sequence[str] = (),
     mlp: MLPOptions | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    draw: Draw | None = None,
+    **options: Any,
 ) -> SweepResult:
     """Sweep the strengths of several models, several seeds each, and refit the chosen ones.
 
@@ -140,7 +142,10 @@ def sweep(
         task: overrides the guess from the target's type.
         drop: columns to leave out.
         mlp: how perceptrons are trained; by default `MLPOptions()`.
-        progress: called as `progress(model, lanes done, lanes in all)`.
+        draw: writes figures into the folder it is given, as `regjax.plots.save_figures`.
+        options: how it is run: `out`, `resume`, `overwrite`, `force`, `width`, `workers`,
+            `memory`, `devices`, `progress`, as in `run_sweep`. With `out` all that is finished is
+            on disk at once, and the folder holds what `save_run` writes.
 
     Raises:
         ValueError: for arguments or data that cannot be used, before any training.
@@ -193,75 +198,79 @@ def sweep(
         entries = {
             name: dataclasses.replace(entry, lambdas=grid) for name, entry in entries.items()
         }
-    runs = {}
-    for name, entry in entries.items():
-        done = _Progress(name, len(entry.lambdas) * len(seed_list), progress)
-        X, y = _conditioned(table, entry)
-        runs[name] = fit_splits(
-            entry.model,
-            np.asarray(entry.lambdas),
-            dict(entry.fixed),
-            seed_list,
-            X,
-            y,
-            n_validation,
-            progress=done,
-        )
+    settings = {
+        "models": names,
+        "lambdas": {name: list(entry.lambdas) for name, entry in entries.items()},
+        "l1_ratio": l1_ratio,
+        "seeds": seed_list,
+        "validation_fraction": validation_fraction,
+        "rule": rule,
+        "task": table.encoding.task,
+        "mlp": dataclasses.asdict(mlp),
+    }
+    results: list[SweepResult] = []
 
+    def finish(run: SweepRun, folder: pathlib.Path | None) -> dict[str, Any]:
+        result = _result(run, table, entries, rule, settings)
+        results.append(result)
+        return {} if folder is None else write_files(result, folder, draw)
+
+    run = run_models(table, entries, seed_list, n_validation, Options(**options), finish)
+    if not results:
+        finish(run, None)
+    return results[-1]
+
+
+def _result(
+    run: SweepRun,
+    table: Table,
+    entries: dict[str, Entry],
+    rule: Rule,
+    settings: dict[str, Any],
+) -> SweepResult:
+    """Return the outcome of the lanes with the choices made and the chosen models refitted."""
+    if run.failures:
+        raise RuntimeError(f"A model failed: {'; '.join(run.failures.values())}")
     result = SweepResult(
-        table=pl.concat([_rows(entry, runs[name], seed_list) for name, entry in entries.items()]),
+        table=_lane_table(run, entries),
         entries=entries,
         data=table,
-        lane_params={name: run.outputs.params for name, run in runs.items()},
+        lane_params={},
         fitted={},
         rule=rule,
-        seconds=pl.DataFrame(),
-        settings={
-            "models": names,
-            "lambdas": {name: list(entry.lambdas) for name, entry in entries.items()},
-            "l1_ratio": l1_ratio,
-            "seeds": seed_list,
-            "validation_fraction": validation_fraction,
-            "rule": rule,
-            "task": table.encoding.task,
-            "mlp": dataclasses.asdict(mlp),
-        },
+        seconds=run.times,
+        settings=settings | {"lanes_at_a_time": run.plan["shapes"], "plan": run.plan},
     )
-    fitted, refits = {}, {}
+    n_features = table.X.shape[1]
+    params, fitted = {}, {}
     for name, choice in result.best(rule=rule).items():
         entry = entries[name]
-        X, y = _conditioned(table, entry)
-        strength = np.asarray([choice.lambda_])
-        run = fit_all_rows(entry.model, strength, dict(entry.fixed), seed_list[0], X, y)
-        params = jax.tree.map(lambda leaf: np.array(leaf[0, 0]), run.outputs.params)
+        params[name] = lane_params(run, entry, choice.learning_rate, n_features)
+        fit = fit_all_rows(table, entry, choice.lambda_, choice.learning_rate, settings["seeds"][0])
         conditioning = condition(table.X, table.y, entry.model)
         fitted[name] = FittedModel(
-            name, choice.lambda_, entry.model, params, conditioning, table.encoding
+            name, choice.lambda_, entry.model, fit, conditioning, table.encoding
         )
-        refits[name] = run
-    seconds = pl.DataFrame(
-        {
-            "model": list(entries),
-            "lanes": [len(entry.lambdas) * len(seed_list) for entry in entries.values()],
-            "compile_seconds": [run.compile_seconds for run in runs.values()],
-            "run_seconds": [run.run_seconds for run in runs.values()],
-            "refit_seconds": [run.compile_seconds + run.run_seconds for run in refits.values()],
-        }
-    )
-    return dataclasses.replace(result, fitted=fitted, seconds=seconds)
+    return dataclasses.replace(result, fitted=fitted, lane_params=params)
 
 
-class _Progress:
-    def __init__(
-        self, name: str, total: int, report: Callable[[str, int, int], None] | None
-    ) -> None:
-        self._name, self._total, self._done, self._report = name, total, 0, report
-        self(0)
-
-    def __call__(self, lanes: int) -> None:
-        self._done += lanes
-        if self._report is not None:
-            self._report(self._name, self._done, self._total)
+def _lane_table(run: SweepRun, entries: dict[str, Entry]) -> pl.DataFrame:
+    """Return one row per lane: strengths in grid order, rates and seeds within each."""
+    swept = ["learning_rate"] if any(entry.rates for entry in entries.values()) else []
+    measured = set(run.metrics())
+    metrics = [
+        pl.col(name) if name in measured else pl.lit(None, dtype=pl.Float64).alias(name)
+        for name in _METRICS
+    ]
+    columns = ["model", "lambda_", *swept, "seed"]
+    parts = []
+    for name, entry in entries.items():
+        rows = run.table.filter(pl.col("model") == name)
+        found = {metric: rows[metric].to_numpy() for metric in run.metrics()}
+        status = pl.Series("status", entry.model.status_text(found).tolist())
+        parts.append(rows.select(*columns, *metrics).with_columns(status))
+    # What a model does not measure is NaN.
+    return pl.concat(parts).with_columns(pl.col(name).fill_null(np.nan) for name in _METRICS)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -273,31 +282,3 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(f"seeds must be at least one, non-negative and distinct, got {seeds!r}.")
     return chosen
-
-
-def _conditioned(table: Table, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and response as the model sees them."""
-    dtype = entry.model.dtype
-    conditioning = condition(table.X, table.y, entry.model)
-    X, y = conditioning.features(table.X, dtype), table.y
-    if table.encoding.task == "regression":
-        y = ((y - conditioning.y_offset) / conditioning.y_unit).astype(dtype)
-    return X, y
-
-
-def _rows(entry: Entry, run: LaneRun, seeds: Sequence[int]) -> pl.DataFrame:
-    """Return one row per lane, strengths in grid order and seeds within each."""
-    metrics = run.outputs.metrics
-    n_seeds, n_lambdas = len(seeds), len(entry.lambdas)
-
-    def flat(name: str) -> np.ndarray:
-        values = metrics.get(name, np.full((n_seeds, n_lambdas), np.nan))
-        return np.asarray(values, np.float64).T.ravel()
-
-    columns: dict[str, Any] = {
-        "model": [entry.name] * (n_seeds * n_lambdas),
-        "lambda_": np.repeat(np.asarray(entry.lambdas), n_seeds),
-        "seed": list(seeds) * n_lambdas,
-    }
-    columns |= {name: flat(name) for name in _METRICS}
-    return pl.DataFrame(columns | {"status": entry.model.status_text(metrics).T.ravel()})

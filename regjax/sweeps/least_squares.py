@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from regjax.paths import ConvergenceWarning, elastic_net_path
-from regjax.sweeps.model import Fit, Metrics, Params, Scaler, scale_features, scale_response
+from regjax.sweeps.lanes.training import Fit
+from regjax.sweeps.model import Metrics, Params, Scaler, scale_features, scale_response
 from regjax.tables import Task
 
 _TOLERANCE = 1e-10
@@ -58,7 +59,7 @@ class LeastSquaresModel:
                 "condition_number": _condition_numbers(values, l2, max(Z.shape)),
                 "kkt_residual": _kkt_residual(weights, gradient, l1, l2, values[-1]),
                 "duality_gap": path.duality_gap[place],
-                "status": path.status[place],
+                "solver_status": path.status[place],
             },
         )
 
@@ -81,7 +82,7 @@ class LeastSquaresModel:
 
     def status_text(self, metrics: Metrics) -> np.ndarray:
         missed = f"duality gap above {_TOLERANCE:g}"
-        return np.where(metrics["status"] == 0, "converged", missed)
+        return np.where(metrics["solver_status"] == 0, "converged", missed)
 
 
 def _eigenvalues(Z: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,7 +16,6 @@ from regjax.losses import softmax_loss, squared_loss
 from regjax.masks import weights as weights_mask
 from regjax.penalties import L1
 from regjax.sweeps.model import (
-    Fit,
     Hyperparameters,
     Metrics,
     Params,
@@ -30,9 +29,32 @@ from regjax.transforms import adam_l2, adamw, prox_adam
 Regularizer = Literal["l1", "l2", "decay"]
 
 
+class Prepared(NamedTuple):
+    """What all lanes of a seed share.
+
+    Attributes:
+        X: standardised features.
+        y: response, standardised too in a regression.
+        rows: row numbers of every batch, (n_steps, batch size).
+        params: where training starts.
+    """
+
+    X: jax.Array
+    y: jax.Array
+    rows: jax.Array
+    params: Params
+
+
+class State(NamedTuple):
+    """Parameters, and the optimizer's state."""
+
+    params: Params
+    optimizer: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class MLPModel:
-    """One hidden layer of ReLUs on standardised features, trained by Adam.
+    """One hidden layer of ReLUs on standardised features, trained by Adam in steps.
 
     The learning rate falls along a cosine from `learning_rate` to 0. The regularizer is
     L1 by proximal steps in Adam's metric, L2 in the gradient, or decay beside the step;
@@ -53,52 +75,60 @@ class MLPModel:
         network = eqx.nn.MLP(self.n_features, self.n_outputs, self.hidden, depth=1, key=key)
         return eqx.filter(network, eqx.is_inexact_array)
 
-    def fit(
-        self, hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array
-    ) -> Fit:
-        """Train on raw data; `hyperparameters` holds `lambda_` and `learning_rate`."""
+    def batches(self, n_samples: int) -> tuple[int, int]:
+        """Return the number of batches of an epoch, and their size."""
+        size = min(self.batch_size, n_samples)
+        return n_samples // size, size
+
+    def n_steps(self, n_samples: int) -> int:
+        """Return the number of steps of a training on so many rows."""
+        return self.epochs * self.batches(n_samples)[0]
+
+    def prepare(self, key: jax.Array, X: jax.Array, y: jax.Array) -> Prepared:
+        """Return what all lanes of a seed share, for raw data."""
         scaler = scale_features(X)
-        X = scaler.apply(X)
         output = {}
         if self.task == "regression":
             y_mean, y_scale = scale_response(y)
             output = {"y_mean": y_mean, "y_scale": y_scale}
             y = (y - y_mean) / y_scale
-        n_samples = X.shape[0]
-        batch_size = min(self.batch_size, n_samples)
-        n_batches = n_samples // batch_size
-        schedule = optax.cosine_decay_schedule(
-            hyperparameters["learning_rate"], self.epochs * n_batches
-        )
-        optimizer = _OPTIMIZERS[self.regularizer](schedule, hyperparameters["lambda_"])
         init_key, shuffle_key = jax.random.split(key)
-        network = self.init(init_key)
-
-        def loss(network: Params, X: jax.Array, y: jax.Array) -> jax.Array:
-            return self._loss(self._forward(network, X), y)
-
-        def step(carry: tuple, rows: jax.Array) -> tuple:
-            network, state = carry
-            gradient = jax.grad(loss)(network, X[rows], y[rows])
-            updates, state = optimizer.update(gradient, state, network)
-            return (optax.apply_updates(network, updates), state), None
-
-        def epoch(carry: tuple, key: jax.Array) -> tuple:
-            order = jax.random.permutation(key, n_samples)[: n_batches * batch_size]
-            return jax.lax.scan(step, carry, order.reshape(n_batches, batch_size))
-
-        (network, _), _ = jax.lax.scan(
-            epoch, (network, optimizer.init(network)), jax.random.split(shuffle_key, self.epochs)
+        n_samples = X.shape[0]
+        n_batches, size = self.batches(n_samples)
+        kind = np.min_scalar_type(n_samples)
+        orders = jax.lax.map(
+            lambda key: jax.random.permutation(key, n_samples).astype(kind),
+            jax.random.split(shuffle_key, self.epochs),
         )
-        weights = self.penalized_weights({"network": network})
-        n_weights = sum(w.size for w in weights)
-        return Fit(
-            params={"scaler": scaler, "network": network, **output},
-            metrics={
-                "weight_norm": optax.tree.norm(weights),
-                "zero_share": jnp.stack([jnp.sum(w == 0) for w in weights]).sum() / n_weights,
-            },
+        rows = orders[:, : n_batches * size].reshape(self.epochs * n_batches, size)
+        return Prepared(
+            scaler.apply(X), y, rows, {"scaler": scaler, "network": self.init(init_key), **output}
         )
+
+    def start(self, hyperparameters: Hyperparameters, prepared: Prepared) -> State:
+        """Return where training starts."""
+        optimizer = self._optimizer(hyperparameters, prepared)
+        return State(prepared.params, optimizer.init(prepared.params["network"]))
+
+    def step(
+        self, hyperparameters: Hyperparameters, state: State, index: jax.Array, prepared: Prepared
+    ) -> State:
+        """Return the state after the batch `index`."""
+        rows = prepared.rows[index]
+        X, y, network = prepared.X[rows], prepared.y[rows], state.params["network"]
+        gradient = jax.grad(lambda n: self._loss(self._forward(n, X), y))(network)
+        optimizer = self._optimizer(hyperparameters, prepared)
+        updates, moments = optimizer.update(gradient, state.optimizer, network)
+        return State(state.params | {"network": optax.apply_updates(network, updates)}, moments)
+
+    def measure(self, params: Params) -> Metrics:
+        """Return norm and exact zeros of the weights."""
+        weights = self.penalized_weights(params)
+        zeros = jnp.stack([jnp.sum(w == 0) for w in weights]).sum()
+        return {
+            "weight_norm": optax.tree.norm(weights),
+            "zero_share": zeros / sum(w.size for w in weights),
+        }
 
     def predict(self, params: Params, X: jax.Array) -> jax.Array:
         """Return the response (n,), or logits (n, n_classes), for raw features."""
@@ -129,6 +159,12 @@ class MLPModel:
         hidden = jax.nn.relu(X @ first.weight.T + first.bias)
         outputs = hidden @ last.weight.T + last.bias
         return outputs[:, 0] if self.task == "regression" else outputs
+
+    def _optimizer(
+        self, hyperparameters: Hyperparameters, prepared: Prepared
+    ) -> optax.GradientTransformation:
+        schedule = optax.cosine_decay_schedule(hyperparameters["learning_rate"], len(prepared.rows))
+        return _OPTIMIZERS[self.regularizer](schedule, hyperparameters["lambda_"])
 
     def _loss(self, outputs: jax.Array, y: jax.Array) -> jax.Array:
         return (squared_loss if self.task == "regression" else softmax_loss)(outputs, y)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from regjax.sweeps.lanes.training import Fit
 from regjax.tables import Task
 
 Hyperparameters = dict[str, jax.Array]
@@ -116,12 +115,3 @@ class Model(Protocol):
 
     def status_text(self, metrics: Metrics) -> np.ndarray:
         """Return in words how each fit ended, given the metrics of many."""
-
-
-class LaneModel(Model, Protocol):
-    """A model that is fitted by a pure function, which maps over lanes of hyperparameters."""
-
-    def fit(
-        self, hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array
-    ) -> Fit:
-        """Fit to raw features (n, p) and response (n,)."""

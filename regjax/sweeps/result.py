@@ -14,12 +14,16 @@ from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.model import Params
 from regjax.tables import Table
 
+_AXES = ("lambda_", "learning_rate")
+
 Rule = Literal["minimum", "one_standard_error"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """A chosen strength with the metric's mean and standard error over seeds.
+
+    `learning_rate` is that of the choice where several were swept, else None.
 
     `at_edge` tells that it is the strongest of its grid, or the weakest of one without 0.
     """
@@ -29,6 +33,7 @@ class Choice:
     mean: float
     standard_error: float
     at_edge: bool
+    learning_rate: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +41,17 @@ class SweepResult:
     """The outcome of `regjax.sweep`.
 
     Attributes:
-        table: one row per lane in grid order: model, lambda_, seed, train_loss,
-            validation_loss, train_score, validation_score (R^2 or accuracy), weight_norm,
-            zero_share, condition_number, kkt_residual, duality_gap, status; what a model does
-            not measure is NaN.
+        table: one row per lane in grid order: model, lambda_, learning_rate where several were
+            swept, seed, train_loss, validation_loss, train_score, validation_score (R^2 or
+            accuracy), weight_norm, zero_share, condition_number, kkt_residual, duality_gap, status;
+            what a model does not measure is NaN.
         entries: the models swept.
         data: features and response.
         lane_params: for every model the parameters of its lanes, with leading axes
-            (n_seeds, n_lambdas).
+            (n_seeds, n_lambdas); of several learning rates, those of the chosen one.
         fitted: every model refitted on all rows at the strength that `rule` chose.
         rule: how strengths were chosen for the refit.
-        seconds: compile and run time per model, and of the refit.
+        seconds: of every chunk of lanes, and of planning and compiling.
         settings: arguments of the sweep.
 
     Example:
@@ -70,7 +75,7 @@ class SweepResult:
     settings: dict[str, Any]
 
     def summary(self) -> pl.DataFrame:
-        """Return mean and standard error over seeds for every model and strength.
+        """Return mean and standard error over seeds for every model, strength and learning rate.
 
         The standard error is the standard deviation over the root of the number of seeds,
         null for a single one. Splits of the same rows overlap, so it understates how much
@@ -79,13 +84,23 @@ class SweepResult:
         metrics = [
             name
             for name, dtype in self.table.schema.items()
-            if dtype.is_float() and name != "lambda_"
+            if dtype.is_float() and name not in _AXES
         ]
         root = pl.len().sqrt()
-        return self.table.group_by("model", "lambda_", maintain_order=True).agg(
+        axes = [name for name in _AXES if name in self.table.columns]
+        return self.table.group_by("model", *axes, maintain_order=True).agg(
             [pl.col(name).mean() for name in metrics]
             + [(pl.col(name).std() / root).alias(f"{name}_se") for name in metrics]
         )
+
+    def curve(self, model: str, metric: str = "validation_loss") -> pl.DataFrame:
+        """Return the rows of `summary` of a model, at its best learning rate if it has several."""
+        rows = self.summary().filter(pl.col("model") == model)
+        if not self.entries[model].rates:
+            return rows
+        costs = self._costs(rows, metric)
+        best = rows["learning_rate"][int(np.argmin(costs))]
+        return rows.filter(pl.col("learning_rate") == best)
 
     def best(self, metric: str = "validation_loss", rule: Rule | None = None) -> dict[str, Choice]:
         """Return the chosen strength of every model.
@@ -103,8 +118,8 @@ class SweepResult:
         return {name: self._choose(name, metric, rule or self.rule) for name in self.entries}
 
     def verdicts(self, model: str) -> list[Verdict]:
-        """Return for every strength of `model`, in grid order, how it fits."""
-        rows = self.summary().filter(pl.col("model") == model)
+        """Return for every strength of `model`, in the order of `curve`, how it fits."""
+        rows = self.curve(model)
         columns = ("lambda_", "validation_loss", "validation_loss_se")
         return fit_verdicts(*(rows[name].cast(pl.Float64).to_numpy() for name in columns))
 
@@ -113,22 +128,21 @@ class SweepResult:
 
         The one-standard-error choice of a single seed is null.
         """
-        summary = self.summary()
         minimum = self.best(rule="minimum")
         several = self.table["seed"].n_unique() > 1
+        swept = "learning_rate" in self.table.columns
         one_se = self.best(rule="one_standard_error") if several else {}
         rows = []
         for name, choice in self.best().items():
-            at = summary.row(
-                by_predicate=(pl.col("model") == name) & (pl.col("lambda_") == choice.lambda_),
-                named=True,
-            )
+            at = self.curve(name).row(by_predicate=pl.col("lambda_") == choice.lambda_, named=True)
+            rate = {"learning_rate": choice.learning_rate} if swept else {}
             rows.append(
                 {
                     "model": name,
                     "lambda_min": minimum[name].lambda_,
                     "lambda_1se": one_se[name].lambda_ if several else None,
                     "lambda_chosen": choice.lambda_,
+                    **rate,
                     "validation_loss": at["validation_loss"],
                     "validation_loss_se": at["validation_loss_se"],
                     "train_loss": at["train_loss"],
@@ -145,11 +159,10 @@ class SweepResult:
             raise ValueError(f"There is no metric {metric!r}; choose one of {', '.join(names)}.")
         if rule not in ("minimum", "one_standard_error"):
             raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
-        rows = self.summary().filter(pl.col("model") == model)
+        rows = self.curve(model, metric)
         columns = ("lambda_", metric, f"{metric}_se")
         strengths, means, errors = (rows[name].cast(pl.Float64).to_numpy() for name in columns)
-        sign = -1.0 if metric.endswith("_score") else 1.0
-        costs = np.where(np.isfinite(means), sign * means, np.inf)
+        costs = self._costs(rows, metric)
         if not np.isfinite(costs).any():
             raise ValueError(
                 f"No {metric} of {model} is finite: its lanes diverged, or too few rows were "
@@ -164,4 +177,12 @@ class SweepResult:
         chosen = float(strengths[index])
         ends = {strengths.max()} if 0 in strengths else {strengths.max(), strengths.min()}
         edge = len(strengths) > 1 and chosen in ends
-        return Choice(model, chosen, float(means[index]), float(errors[index]), edge)
+        rate = rows["learning_rate"][index] if self.entries[model].rates else None
+        return Choice(model, chosen, float(means[index]), float(errors[index]), edge, rate)
+
+    @staticmethod
+    def _costs(rows: pl.DataFrame, metric: str) -> np.ndarray:
+        """Return what is to be small: a loss, or a score with its sign turned."""
+        means = rows[metric].cast(pl.Float64).to_numpy()
+        sign = -1.0 if metric.endswith("_score") else 1.0
+        return np.where(np.isfinite(means), sign * means, np.inf)

@@ -16,7 +16,8 @@ from regjax.diagnostics import ridge_condition_number
 from regjax.losses import SOFTMAX_CURVATURE, softmax_loss
 from regjax.penalties import ElasticNet, mask_penalty
 from regjax.solvers import STATUS_TEXT, least_squares, proximal_gradient
-from regjax.sweeps.model import Fit, Hyperparameters, Metrics, Params, Scaler, scale_features
+from regjax.sweeps.lanes.training import Fit
+from regjax.sweeps.model import Hyperparameters, Metrics, Params, Scaler, scale_features
 from regjax.tables import Task
 
 _TOLERANCE = 1e-6
@@ -62,7 +63,7 @@ class SoftmaxModel:
                 "zero_share": jnp.mean(weights == 0),
                 "condition_number": ridge_condition_number(X, ridge),
                 "kkt_residual": solution.kkt_residual,
-                "status": solution.status,
+                "solver_status": solution.status,
             },
         )
 
@@ -82,4 +83,4 @@ class SoftmaxModel:
         }
 
     def status_text(self, metrics: Metrics) -> np.ndarray:
-        return np.vectorize(STATUS_TEXT.__getitem__)(metrics["status"])
+        return np.vectorize(STATUS_TEXT.__getitem__)(metrics["solver_status"].astype(int))

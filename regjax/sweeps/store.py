@@ -10,13 +10,16 @@ from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.folder import data_record, read_manifest, write_folder
 from regjax.sweeps.result import SweepResult
 
+Draw = Callable[[SweepResult, pathlib.Path], object]
+"""Writes figures into the folder it is given."""
+
 
 def save_run(
     result: SweepResult,
     out: str | pathlib.Path,
     *,
     overwrite: bool = False,
-    draw: Callable[[SweepResult, pathlib.Path], object] | None = None,
+    draw: Draw | None = None,
 ) -> pathlib.Path:
     """Write a result to the folder `out` and return it.
 
@@ -45,13 +48,7 @@ def save_run(
         True
     """
 
-    def write(folder: pathlib.Path) -> dict[str, Any]:
-        _write(result, folder)
-        if draw is not None:
-            draw(result, folder / "figures")
-        return _manifest(result)
-
-    return write_folder(out, write, overwrite=overwrite)
+    return write_folder(out, lambda folder: write_files(result, folder, draw), overwrite=overwrite)
 
 
 def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
@@ -94,7 +91,8 @@ def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
     return FittedModel.load(files[chosen])
 
 
-def _write(result: SweepResult, folder: pathlib.Path) -> None:
+def write_files(result: SweepResult, folder: pathlib.Path, draw: Draw | None) -> dict[str, Any]:
+    """Write all but the manifest into a folder, and return what the manifest says."""
     (folder / "models").mkdir()
     result.table.write_csv(folder / "results.csv")
     result.table.write_parquet(folder / "results.parquet")
@@ -105,6 +103,9 @@ def _write(result: SweepResult, folder: pathlib.Path) -> None:
         fitted.save(folder / "models" / f"{name}.safetensors")
         if result.entries[name].is_linear:
             fitted.coefficients().write_csv(folder / f"coefficients_{name}.csv")
+    if draw is not None:
+        draw(result, folder / "figures")
+    return _manifest(result)
 
 
 def _manifest(result: SweepResult) -> dict[str, Any]:
@@ -115,5 +116,4 @@ def _manifest(result: SweepResult) -> dict[str, Any]:
         "choices": {name: fitted.lambda_ for name, fitted in result.fitted.items()},
         "settings": result.settings,
         "data": data_record(result.data),
-        "lanes_per_program": {name: len(entry.lambdas) for name, entry in result.entries.items()},
     }

@@ -10,9 +10,13 @@ import jax.numpy as jnp
 
 from regjax.losses import accuracy, softmax_loss, squared_loss
 from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
-from regjax.sweeps.mlp import MLPModel, Prepared
-from regjax.sweeps.model import Hyperparameters, Model, Params
+from regjax.sweeps.mlp import MLPModel, Prepared, State
+from regjax.sweeps.model import Hyperparameters, Metrics, Params
 from regjax.sweeps.softmax import SoftmaxModel
+
+LaneModel = MLPModel | SoftmaxModel
+
+_LOOKS = 10
 
 
 class Split(NamedTuple):
@@ -23,13 +27,8 @@ class Split(NamedTuple):
     fit_key: jax.Array
 
 
-class Parts(NamedTuple):
-    """The rows of a split: features and response of both parts."""
-
-    X_train: jax.Array
-    y_train: jax.Array
-    X_validation: jax.Array
-    y_validation: jax.Array
+Part = tuple[jax.Array, jax.Array]
+"""Features and response of some rows."""
 
 
 @functools.partial(jax.jit, static_argnames=("n_samples", "n_validation"))
@@ -42,40 +41,67 @@ def split_rows(key: jax.Array, n_samples: int, n_validation: int) -> Split:
 
 @functools.cache
 def holdout_training(
-    model: MLPModel | SoftmaxModel, n_validation: int
+    model: LaneModel, n_samples: int, n_validation: int
 ) -> Training | TrainingFunction:
-    """Return the training of `model` with `n_validation` rows held out.
+    """Return the training of `model` on `n_samples` rows with `n_validation` of them held out.
 
     Losses are those of the objective: half the mean squared error of the response divided
     by its standard deviation in the training rows, or the cross-entropy in nats. Scores
     are accuracy or R^2, which is NaN where the response of those rows is constant. The
     training is the same object for equal arguments, so that its compiled program is found
-    again.
+    again. With no rows held out nothing is measured.
     """
-    if isinstance(model, SoftmaxModel):
-        return _holdout_function(model, n_validation)
 
-    def prepare(key: jax.Array, X: jax.Array, y: jax.Array) -> tuple[Prepared, Parts]:
-        split = split_rows(key, X.shape[0], n_validation)
-        parts = _parts(split, X, y)
-        return model.prepare(split.fit_key, parts.X_train, parts.y_train), parts
+    def parts(key: jax.Array, X: jax.Array, y: jax.Array) -> tuple[jax.Array, dict[str, Part]]:
+        split = split_rows(key, n_samples, n_validation)
+        named = {"train": split.train, "validation": split.validation}
+        return split.fit_key, {name: (X[rows], y[rows]) for name, rows in named.items()}
 
-    def evaluate(
-        hyperparameters: Hyperparameters,
-        state: Any,
-        key: jax.Array,
-        prepared: Prepared,
-        parts: Parts,
-    ) -> dict[str, jax.Array]:
-        params = model.params(state)
-        return _measure_parts(model, params, parts) | model.measure(params)
+    def measure(params: Params, parts: dict[str, Part]) -> Metrics:
+        measured = {}
+        for name, (X, y) in parts.items() if n_validation else ():
+            measured[f"{name}_loss"], measured[f"{name}_score"] = _measure(model, params, X, y)
+        return measured
+
+    if isinstance(model, MLPModel):
+        return _stepped(model, n_samples - n_validation, parts, measure)
+
+    def train(hyperparameters: Hyperparameters, key: jax.Array, X: jax.Array, y: jax.Array) -> Fit:
+        fit_key, found = parts(key, X, y)
+        fit = model.fit(hyperparameters, fit_key, *found["train"])
+        return Fit(fit.params, measure(fit.params, found) | fit.metrics)
+
+    return train
+
+
+def _stepped(model: MLPModel, n_train: int, parts: Any, measure: Any) -> Training:
+    n_batches, _ = model.batches(n_train)
+
+    def prepare(key: jax.Array, X: jax.Array, y: jax.Array) -> tuple[Prepared, dict[str, Part]]:
+        fit_key, found = parts(key, X, y)
+        return model.prepare(fit_key, *found["train"]), found
+
+    def evaluate(hp: Hyperparameters, state: State, key: jax.Array, *shared: Any) -> Metrics:
+        return measure(state.params, shared[1]) | model.measure(state.params)
 
     return Training(
         init=lambda hp, key, prepared, parts: model.start(hp, prepared),
-        step=lambda hp, state, i, key, prepared, parts: model.step(hp, state, i, prepared),
+        step=lambda hp, state, index, key, prepared, parts: model.step(hp, state, index, prepared),
         evaluate=evaluate,
-        n_steps=model.n_steps,
-        checkpoint_every=None,
+        n_steps=model.n_steps(n_train),
+        # Whole epochs.
+        evaluate_every=-(-model.epochs // _LOOKS) * n_batches,
         prepare=prepare,
-        params=model.params,
+        params=lambda state: state.params,
     )
+
+
+def _measure(model: LaneModel, params: Params, X: jax.Array, y: jax.Array) -> tuple[Any, Any]:
+    outputs = model.predict(params, X)
+    if model.task == "classification":
+        return softmax_loss(outputs, y), accuracy(outputs, y)
+    loss = squared_loss(outputs, y)
+    # The variance of a constant response may be a rounding error.
+    varies = jnp.ptp(y) > 0
+    score = jnp.where(varies, 1 - 2 * loss / jnp.where(varies, jnp.var(y), 1), jnp.nan)
+    return loss / params["y_scale"] ** 2, score

@@ -28,6 +28,8 @@ from regjax.sweeps.lanes.training import Fit
 
 _CARRY, _LOOKS = "carry/", "looks/"
 _STEPS = f"{_LOOKS}step"
+# What a chunk may lose when the process is killed; when a checkpoint is made changes no result.
+_CHECKPOINT_SECONDS = 30.0
 
 
 class Rules(NamedTuple):
@@ -79,6 +81,7 @@ class _Position:
     carry: Any
     looks: list[tuple[int, Arrays]]
     seconds: float = 0.0
+    saved_at: float = dataclasses.field(default_factory=time.perf_counter)
 
 
 class Conductor:
@@ -227,8 +230,11 @@ class Conductor:
             return
         program = self._programs.get(chunk.group, chunk.shape)
         rung = self._is_on_rung(position)
-        if rung or stopping or program.saves(leg.last):
+        now = time.perf_counter()
+        late = now - position.saved_at > _CHECKPOINT_SECONDS
+        if rung or stopping or late or program.saves(leg.last):
             self._store.checkpoint(position.number, leg.last, _pack(position))
+            position.saved_at = now
         if rung:
             position.carry = None
             self._on_rung.append(position)

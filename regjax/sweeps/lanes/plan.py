@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -45,7 +46,11 @@ class Resources(NamedTuple):
 
 
 def choose_shapes(
-    grid: Grid, groups: Sequence[Group], programs: Programs, resources: Resources
+    grid: Grid,
+    groups: Sequence[Group],
+    programs: Programs,
+    resources: Resources,
+    metric: str | None,
 ) -> tuple[dict[int, Shape], dict[int, Exception], dict[str, Any]]:
     """Return the shape of every group's blocks, why others failed, and what was measured."""
 
@@ -61,7 +66,7 @@ def choose_shapes(
     shapes: dict[int, Shape] = {}
     failures: dict[int, Exception] = {}
     measured: dict[str, Any] = {}
-    metrics: dict[str, tuple[int, ...]] | None = None
+    metrics: dict[str, tuple[int, ...]] = {}
     # Programs are compiled side by side.
     with concurrent.futures.ThreadPoolExecutor(resources.workers) as pool:
         chosen = list(pool.map(of_group, range(len(groups))))
@@ -69,18 +74,35 @@ def choose_shapes(
         if isinstance(choice, Exception):
             failures[number] = choice
             continue
-        found = programs.get(number, choice[0]).metrics
-        if metrics is not None and found is not None and found != metrics:
-            failures[number] = ValueError(
-                f"Its metrics {found} are not those of the groups before, {metrics}: all groups "
-                "must return the same."
-            )
+        error = _mismatch(metrics, programs.get(number, choice[0]).metrics, metric)
+        if error is not None:
+            failures[number] = error
             continue
-        metrics = metrics or found
         shapes[number] = choice[0]
         if choice[1]:
             measured[json.dumps(dict(groups[number].choices))] = choice[1]
     return shapes, failures, measured
+
+
+def _mismatch(
+    known: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]] | None, metric: str | None
+) -> Exception | None:
+    """Return why a group's metrics do not fit those of the others; else add them to these."""
+    if found is None:
+        return None
+    taken = set(found) & {"id", "status", "step"}
+    if taken:
+        return ValueError(
+            f"The table has a column {sorted(taken)[0]!r}: call the metric otherwise."
+        )
+    if metric is not None and found.get(metric) != ():
+        return ValueError(f"It returns no scalar {metric!r}, by which lanes are ranked.")
+    for name, shape in found.items():
+        if known.setdefault(name, shape) != shape:
+            return ValueError(
+                f"Its {name!r} has shape {shape}, and {known[name]} in the groups before it."
+            )
+    return None
 
 
 def _shape(
@@ -90,7 +112,7 @@ def _shape(
     seeds = [grid.seeds[lane] for lane in group.lanes]
     if isinstance(job.train, HostTraining):
         # It takes all lanes of a seed at once.
-        return block_shape(seeds, len(seeds)), {}
+        return Shape(1, max(collections.Counter(seeds).values())), {}
     if resources.width is not None:
         return block_shape(seeds, resources.width, n_devices), {}
 

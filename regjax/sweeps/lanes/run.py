@@ -201,7 +201,7 @@ def _begin(
 ) -> None:
     """Plan a new sweep, and write the plan down."""
     groups = grid.groups()
-    shapes, failures, measured = choose_shapes(grid, groups, programs, resources)
+    shapes, failures, measured = choose_shapes(grid, groups, programs, resources, rules.metric)
     if not shapes:
         # Nothing is left to run: the error itself says most.
         raise next(iter(failures.values()))

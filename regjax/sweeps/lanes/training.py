@@ -15,6 +15,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from regjax._arrays import Tree
 
 
@@ -40,7 +42,7 @@ class Training:
         n_steps: how many steps.
         evaluate_every: steps between two points of the curves; by default the end alone.
         checkpoint_every: steps between two checkpoints, a multiple of `evaluate_every`; by
-            default none.
+            default whenever half a minute has passed at a point of the curves.
         prepare: `(key, *shared) -> shared`: what init, step and evaluate get as shared arrays
             instead, computed once for all lanes of a seed: its split, its order of rows.
         params: `state -> params`, what is kept of a lane; by default its whole state.
@@ -82,6 +84,22 @@ class Training:
                 f"checkpoint_every must be a multiple of evaluate_every, {every or self.n_steps}, "
                 f"got {between}."
             )
+
+    def as_function(self) -> TrainingFunction:
+        """Return the same training in one go, as a pure function that returns a `Fit`."""
+
+        def train(hyperparameters: Any, key: jax.Array, *shared: Any, **choices: Any) -> Fit:
+            given = shared if self.prepare is None else self.prepare(key, *shared, **choices)
+            state = self.init(hyperparameters, key, *given, **choices)
+
+            def one(index: jax.Array, state: Tree) -> Tree:
+                return self.step(hyperparameters, state, index, key, *given, **choices)
+
+            state = jax.lax.fori_loop(0, self.n_steps, one, state)
+            metrics = self.evaluate(hyperparameters, state, key, *given, **choices)
+            return Fit(state if self.params is None else self.params(state), metrics)
+
+        return train
 
     def stops(self, first: int = 0, rungs: tuple[int, ...] = ()) -> list[int]:
         """Return the steps after `first` at which the lanes are looked at."""
