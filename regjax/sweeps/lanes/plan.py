@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,8 +52,21 @@ def choose_shapes(
     programs: Programs,
     resources: Resources,
     metric: str | None,
+    *,
+    known: Mapping[int, Shape] = MappingProxyType({}),
+    numbers: Sequence[int] | None = None,
 ) -> tuple[dict[int, Shape], dict[int, Exception], dict[str, Any]]:
-    """Return the shape of every group's blocks, why others failed, and what was measured."""
+    """Return the shape of every group's blocks, why others failed, and what was measured.
+
+    Args:
+        grid: the lanes.
+        groups: of the grid.
+        programs: of the groups.
+        resources: what they may use.
+        metric: that ranks lanes.
+        known: shapes chosen before, of other groups.
+        numbers: of the groups to choose for; by default all.
+    """
 
     def of_group(number: int) -> tuple[Shape, dict[str, float]] | Exception:
         try:
@@ -67,17 +81,22 @@ def choose_shapes(
     failures: dict[int, Exception] = {}
     measured: dict[str, Any] = {}
     metrics: dict[str, tuple[int, ...]] = {}
+    for number, shape in known.items():
+        metrics |= programs.get(number, shape).metrics or {}
+    numbers = range(len(groups)) if numbers is None else numbers
     # Programs are compiled side by side.
     with concurrent.futures.ThreadPoolExecutor(resources.workers) as pool:
-        chosen = list(pool.map(of_group, range(len(groups))))
-    for number, choice in enumerate(chosen):
+        chosen = list(pool.map(of_group, numbers))
+    for number, choice in zip(numbers, chosen, strict=True):
         if isinstance(choice, Exception):
             failures[number] = choice
             continue
-        error = _mismatch(metrics, programs.get(number, choice[0]).metrics, metric)
+        found = programs.get(number, choice[0]).metrics
+        error = None if found is None else _mismatch(metrics, found, metric, grid)
         if error is not None:
             failures[number] = error
             continue
+        metrics |= found or {}
         shapes[number] = choice[0]
         if choice[1]:
             measured[json.dumps(dict(groups[number].choices))] = choice[1]
@@ -85,12 +104,13 @@ def choose_shapes(
 
 
 def _mismatch(
-    known: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]] | None, metric: str | None
+    known: Mapping[str, tuple[int, ...]],
+    found: Mapping[str, tuple[int, ...]],
+    metric: str | None,
+    grid: Grid,
 ) -> Exception | None:
-    """Return why a group's metrics do not fit those of the others; else add them to these."""
-    if found is None:
-        return None
-    taken = set(found) & {"id", "status", "step"}
+    """Return why a group's metrics do not fit the table or those of the other groups."""
+    taken = set(found) & {"id", "status", "step", *grid.columns}
     if taken:
         return ValueError(
             f"The table has a column {sorted(taken)[0]!r}: call the metric otherwise."
@@ -98,7 +118,7 @@ def _mismatch(
     if metric is not None and found.get(metric) != ():
         return ValueError(f"It returns no scalar {metric!r}, by which lanes are ranked.")
     for name, shape in found.items():
-        if known.setdefault(name, shape) != shape:
+        if known.get(name, shape) != shape:
             return ValueError(
                 f"Its {name!r} has shape {shape}, and {known[name]} in the groups before it."
             )
@@ -149,12 +169,13 @@ def fingerprint(
 ) -> dict[str, Any]:
     """Return what must be the same when a sweep is taken up again, part by part."""
     jobs = programs.jobs
+    steps = [(job.dtype, job.n_steps, getattr(job.train, "evaluate_every", None)) for job in jobs]
     texts = [programs.get(number, shape).text for number, shape in shapes.items()]
     return {
         "grid": _hash(json.dumps([grid.ids, sorted(grid.static)]).encode()),
         "code": _hash("\n".join(texts).encode()),
         "data": _hash(*(_hash_arrays(job.shared).encode() for job in jobs)),
-        "arguments": _hash(repr((rules, [(job.dtype, job.n_steps) for job in jobs])).encode()),
+        "arguments": _hash(repr((rules, steps)).encode()),
     }
 
 

@@ -6,14 +6,14 @@ import contextlib
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 
 from regjax._arrays import Tree
 from regjax.sweeps.folder import check_folder, write_folder
-from regjax.sweeps.lanes.chunks import Chunk, make_chunks
+from regjax.sweeps.lanes.chunks import make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.conductor import Conductor, Progress, Rules
 from regjax.sweeps.lanes.grid import Grid
@@ -28,12 +28,13 @@ from regjax.sweeps.lanes.plan import (
     environment,
     fingerprint,
 )
+from regjax.sweeps.lanes.ray_engine import Ray, RayEngine
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import Store, StoreError, file_system, has_locks
+from regjax.sweeps.lanes.store import Store, StoreError, file_system, forget, has_locks
 from regjax.sweeps.lanes.training import Training, TrainingFunction
 from regjax.sweeps.lanes.width import default_memory, default_workers
 
-Engine = Literal["threads", "ray"]
+Engine = Literal["threads", "ray"] | Ray
 
 _STORE = "sweep.sqlite"
 
@@ -98,7 +99,8 @@ def run_sweep(
         overwrite: replace the run that `out` holds, and forget an unfinished one.
         force: resume although code, data or arguments have changed.
         shard: (i, n) runs the i-th of n equal parts; `merge_shards` joins them.
-        engine: "threads" of this process, or "ray" for the machines of a Ray cluster.
+        engine: "threads" of this process, or "ray" for the machines of a Ray cluster; a `Ray` says
+            which cluster, and what a leg takes of it.
         progress: called with a `Progress` after every leg.
 
     Raises:
@@ -145,7 +147,7 @@ def run_jobs(
     _check(jobs, rules, options)
     out = None if options.out is None else pathlib.Path(options.out)
     if out is not None:
-        check_folder(out, overwrite=options.overwrite or options.resume)
+        out = check_folder(out, overwrite=options.overwrite or options.resume)
     with _open_store(out, options) as store:
         _run(store, jobs, grid, rules, options)
         outcome = read_outcome(store, grid, rules)
@@ -187,8 +189,18 @@ def _run(
     else:
         _take_up(store, grid, programs, rules, resources, options)
     store.time("plan and compile", time.perf_counter() - started)
-    executor: Executor = Threads(programs, workers)
+    executor = _executor(programs, workers, options.engine)
     Conductor(store, grid, programs, executor, rules, options.progress).run()
+
+
+def _executor(programs: Programs, workers: int, engine: Engine) -> Executor:
+    if engine == "threads":
+        return Threads(programs, workers)
+    return RayEngine(programs, _ray(engine), workers)
+
+
+def _ray(engine: Engine) -> Ray:
+    return engine if isinstance(engine, Ray) else Ray()
 
 
 def _begin(
@@ -217,9 +229,7 @@ def _begin(
         "fingerprint": fingerprint(grid, programs, shapes, rules),
         "plan": plan,
     }
-    store.begin(facts, chunks_of(grid, groups, shapes, shard))
-    for number, error in failures.items():
-        store.fail(number, f"{type(error).__name__}: {error}")
+    store.begin(facts, chunks_of(grid, groups, shapes, shard), _reasons(failures))
 
 
 def _take_up(
@@ -238,26 +248,32 @@ def _take_up(
     found = fingerprint(grid, programs, shapes, rules)
     if kept["grid"] != found["grid"]:
         raise StoreError("The stored sweep has another grid: begin anew in another folder.")
-    if options.force:
-        store.note("resumed by force")
-    else:
+    if not options.force:
         check_same(kept, found)
     here = environment(resources.devices)
     changed = [name for name, value in plan["environment"].items() if here[name] != value]
     told = f"; {', '.join(changed)} changed, so last digits may" if changed else ""
-    store.note(f"resumed{told}")
-    groups = grid.groups()
-    failed = store.failures()
-    again: list[Chunk] = []
-    for number in failed:
-        shape = shapes.get(number) or next(iter(shapes.values()))
-        done = {result.lane for result in store.results()}
-        lanes = [lane for lane in groups[number].lanes if lane not in done]
-        chunks = make_chunks(number, lanes, grid.seeds, shape)
-        again += (
-            chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
-        )
-    store.retry(again)
+    event = f"resumed{' by force' if options.force else ''}{told}"
+    groups, failed = grid.groups(), store.failures()
+    # Those that failed before their first lane have no shape yet, and may fail in the same way.
+    planless = [number for number in failed if number not in shapes]
+    new, failures, _ = choose_shapes(
+        grid, groups, programs, resources, rules.metric, known=shapes, numbers=planless
+    )
+    done = {result.lane for result in store.results()}
+    again = []
+    for chosen in (shapes, new):
+        of_group: dict[int, list[int]] = {}
+        for chunk in chunks_of(grid, groups, chosen, options.shard):
+            of_group.setdefault(chunk.group, []).extend(lane for lane, _ in chunk.places())
+        for number in failed:
+            lanes = [lane for lane in of_group.get(number, []) if lane not in done]
+            again += make_chunks(number, sorted(lanes), grid.seeds, chosen[number]) if lanes else []
+    store.begin_again({"fingerprint": found}, again, _reasons(failures), event=event)
+
+
+def _reasons(failures: Mapping[int, Exception]) -> dict[int, str]:
+    return {number: f"{type(error).__name__}: {error}" for number, error in failures.items()}
 
 
 def _check(jobs: Sequence[GroupJob], rules: Rules, options: Options) -> None:
@@ -273,12 +289,17 @@ def _check(jobs: Sequence[GroupJob], rules: Rules, options: Options) -> None:
         rules.stopping.check()
         if rules.metric is None or len(trainings) < len(jobs):
             raise ValueError(f"{type(rules.stopping).__name__} needs a metric and a Training.")
+    for job in jobs:
+        if job.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {job.dtype!r}.")
     for name in ("width", "workers", "memory"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
-    if options.engine not in ("threads", "ray"):
-        raise ValueError(f"engine must be 'threads' or 'ray', got {options.engine!r}.")
+    if not isinstance(options.engine, Ray) and options.engine not in ("threads", "ray"):
+        raise ValueError(f"engine must be 'threads', 'ray' or a Ray, got {options.engine!r}.")
+    if options.engine != "threads":
+        _ray(options.engine).check()
     if options.shard is None:
         return
     i, n = options.shard
@@ -301,32 +322,29 @@ def _open_store(out: pathlib.Path | None, options: Options) -> Iterator[Store]:
     locks = has_locks(folder.parent)
     i, n = options.shard or (1, 1)
     path = folder / (_STORE if options.shard is None and locks else f"shard-{i}-of-{n}.sqlite")
-    if path.exists() and not (options.resume or options.overwrite):
-        raise StoreError(
-            f"{str(folder)!r} holds an unfinished sweep: go on with resume, or forget it with "
-            "overwrite."
-        )
-    if options.overwrite and not options.resume and options.shard is None:
-        _forget(path, folder)
+    if options.overwrite and not options.resume and folder.exists():
+        # Whoever is at work on it keeps its lock.
+        forget(path, locks=locks)
+        if options.shard is None:
+            shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     if options.resume and not path.exists() and (out / _STORE).exists():
-        # A finished sweep is resumed by writing its files again.
-        shutil.copyfile(out / _STORE, path)
+        # A finished sweep is resumed by writing its files again; a copy is there whole or not.
+        copy = path.with_suffix(".copy")
+        shutil.copyfile(out / _STORE, copy)
+        copy.replace(path)
     with Store(path, locks=locks) as store:
+        if store.fact("plan") is not None and not (options.resume or options.overwrite):
+            raise StoreError(
+                f"{str(folder)!r} holds an unfinished sweep: go on with resume, or forget it with "
+                "overwrite."
+            )
         if not locks:
             store.note(
                 f"{file_system(folder)} promises no locks: written as a shard file, and nothing "
                 "keeps a second process away"
             )
         yield store
-
-
-def _forget(path: pathlib.Path, folder: pathlib.Path) -> None:
-    if path.exists():
-        # Whoever is at work on it keeps its lock.
-        with Store(path):
-            pass
-        shutil.rmtree(folder)
 
 
 def _unfinished(out: pathlib.Path) -> pathlib.Path:

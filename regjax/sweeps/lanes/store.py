@@ -3,7 +3,8 @@
 Every change is one transaction, on disk before the sweep goes on (`synchronous=FULL`): whatever
 kills the process, what was finished is there and nothing is there twice. The file is SQLite's, in
 write-ahead mode, so a sweep at work can be read. A second process is refused by a lock that the
-operating system lets go of when its holder dies.
+operating system lets go of when its holder dies. Rows bear a checksum, as SQLite has none: a bit
+that flips on the disk is refused, and ends up in no table.
 
 Network file systems promise no locks. There a sweep writes a shard file, without write-ahead mode,
 and nothing but its name keeps two processes apart.
@@ -13,10 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import pathlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,13 +32,13 @@ _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE chunks (
     chunk INTEGER PRIMARY KEY AUTOINCREMENT, program INTEGER NOT NULL, lanes TEXT NOT NULL,
-    step INTEGER NOT NULL, stage INTEGER NOT NULL, state BLOB
+    step INTEGER NOT NULL, stage INTEGER NOT NULL, state BLOB, seal TEXT NOT NULL
 );
 CREATE TABLE results (
     lane INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, step INTEGER,
-    metrics TEXT NOT NULL, curves BLOB
+    metrics TEXT NOT NULL, curves BLOB, seal TEXT NOT NULL
 );
-CREATE TABLE params (lane INTEGER PRIMARY KEY, arrays BLOB NOT NULL);
+CREATE TABLE params (lane INTEGER PRIMARY KEY, arrays BLOB NOT NULL, seal TEXT NOT NULL);
 CREATE TABLE failures (program INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE times (lanes INTEGER NOT NULL, seconds REAL NOT NULL, what TEXT NOT NULL);
 CREATE TABLE events (time TEXT NOT NULL, event TEXT NOT NULL);
@@ -134,21 +136,42 @@ class Store:
 
     def fact(self, name: str) -> Any:
         """Return what was noted under the name, or None."""
-        found = self._one("SELECT value FROM facts WHERE name = ?", name)
-        return None if found is None else json.loads(found)
+        found = self._rows("SELECT value FROM facts WHERE name = ?", name)
+        return json.loads(found[0][0]) if found else None
 
-    def begin(self, facts: dict[str, Any], chunks: Sequence[Chunk]) -> None:
-        """Write the facts and the plan of a new sweep."""
+    def begin(
+        self, facts: dict[str, Any], chunks: Sequence[Chunk], failures: Mapping[int, str]
+    ) -> None:
+        """Write the facts, the plan of a new sweep, and which groups have no part in it."""
         with self._transaction() as write:
-            for name, value in facts.items():
-                write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+            _write_facts(write, facts)
             for chunk in chunks:
                 _insert(write, Saved(0, chunk, 0, 0, None))
+            for program, reason in failures.items():
+                _write_failure(write, program, reason)
+
+    def begin_again(
+        self,
+        facts: dict[str, Any],
+        chunks: Sequence[Chunk],
+        failures: Mapping[int, str],
+        *,
+        event: str,
+    ) -> None:
+        """Put chunks of groups that failed in line again; `failures` are those that failed anew."""
+        with self._transaction() as write:
+            _write_facts(write, facts)
+            write("DELETE FROM failures")
+            for chunk in chunks:
+                _insert(write, Saved(0, chunk, 0, 0, None))
+            for program, reason in failures.items():
+                _write_failure(write, program, reason)
+            _note(write, event)
 
     def unfinished(self) -> list[Saved]:
         """Return the chunks that are left, in order."""
-        rows = self._connection.execute(
-            "SELECT chunk, program, lanes, step, stage, state FROM chunks ORDER BY chunk"
+        rows = self._sealed(
+            "SELECT chunk, program, lanes, step, stage, state, seal FROM chunks ORDER BY chunk"
         )
         return [
             Saved(number, Chunk(program, _tuples(lanes)), *stand)
@@ -157,7 +180,8 @@ class Store:
 
     def state(self, number: int) -> bytes:
         """Return the checkpoint of a chunk."""
-        return self._one("SELECT state FROM chunks WHERE chunk = ?", number)
+        query = "SELECT chunk, program, lanes, step, stage, state, seal FROM chunks WHERE chunk = ?"
+        return next(self._sealed(query, number))[-1]
 
     def replace(
         self,
@@ -182,7 +206,11 @@ class Store:
     def checkpoint(self, number: int, step: int, state: bytes) -> None:
         """Write where a chunk stands."""
         with self._transaction() as write:
-            write("UPDATE chunks SET step = ?, state = ? WHERE chunk = ?", (step, state, number))
+            query = "SELECT program, lanes, stage FROM chunks WHERE chunk = ?"
+            program, lanes, stage = write(query, (number,)).fetchone()
+            seal = _seal(number, program, lanes, step, stage, state)
+            query = "UPDATE chunks SET step = ?, state = ?, seal = ? WHERE chunk = ?"
+            write(query, (step, state, seal, number))
 
     def finish(
         self,
@@ -204,7 +232,8 @@ class Store:
         with self._transaction() as write:
             _write_results(write, results)
             for lane, arrays in params.items():
-                write("INSERT OR REPLACE INTO params VALUES (?, ?)", (lane, arrays))
+                row = (lane, arrays, _seal(lane, arrays))
+                write("INSERT OR REPLACE INTO params VALUES (?, ?, ?)", row)
             for lane in dropped:
                 write("DELETE FROM params WHERE lane = ?", (lane,))
             write("INSERT INTO times VALUES (?, ?, ?)", (len(results), seconds, "run"))
@@ -213,16 +242,8 @@ class Store:
     def fail(self, program: int, reason: str) -> None:
         """Write why a group of lanes failed; its chunks are not tried again."""
         with self._transaction() as write:
-            write("INSERT OR REPLACE INTO failures VALUES (?, ?)", (program, reason))
             write("DELETE FROM chunks WHERE program = ?", (program,))
-            _note(write, reason)
-
-    def retry(self, chunks: Sequence[Chunk]) -> None:
-        """Forget all failures, and put these chunks in line."""
-        with self._transaction() as write:
-            write("DELETE FROM failures")
-            for chunk in chunks:
-                _insert(write, Saved(0, chunk, 0, 0, None))
+            _write_failure(write, program, reason)
 
     def note(self, event: str) -> None:
         """Write an event, with the time."""
@@ -236,8 +257,8 @@ class Store:
 
     def results(self) -> list[Result]:
         """Return the results so far, in the order of the grid."""
-        rows = self._connection.execute(
-            "SELECT lane, id, status, step, metrics, curves FROM results ORDER BY lane"
+        rows = self._sealed(
+            "SELECT lane, id, status, step, metrics, curves, seal FROM results ORDER BY lane"
         )
         return [
             Result(
@@ -253,23 +274,23 @@ class Store:
 
     def all_params(self) -> dict[int, bytes]:
         """Return the parameters kept, by lane, as bytes."""
-        return dict(self._connection.execute("SELECT lane, arrays FROM params").fetchall())
+        return dict(self._sealed("SELECT lane, arrays, seal FROM params"))
 
     def lanes_with_params(self) -> list[int]:
         """Return the lanes whose parameters are kept."""
-        return [lane for (lane,) in self._connection.execute("SELECT lane FROM params")]
+        return [lane for (lane,) in self._rows("SELECT lane FROM params")]
 
     def failures(self) -> dict[int, str]:
         """Return the reason of every group that failed, by number."""
-        return dict(self._connection.execute("SELECT program, reason FROM failures").fetchall())
+        return dict(self._rows("SELECT program, reason FROM failures"))
 
     def times(self) -> list[tuple[int, float, str]]:
         """Return number of lanes, seconds and kind of all that was timed."""
-        return self._connection.execute("SELECT lanes, seconds, what FROM times").fetchall()
+        return self._rows("SELECT lanes, seconds, what FROM times")
 
     def events(self) -> list[tuple[str, str]]:
         """Return times and events."""
-        return self._connection.execute("SELECT time, event FROM events").fetchall()
+        return self._rows("SELECT time, event FROM events")
 
     def copy(self, path: pathlib.Path) -> None:
         """Write a copy, in one file."""
@@ -277,9 +298,18 @@ class Store:
             self._connection.backup(other)
             other.execute("PRAGMA journal_mode = DELETE")
 
-    def _one(self, query: str, *values: Any) -> Any:
-        row = self._connection.execute(query, values).fetchone()
-        return None if row is None else row[0]
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _torn(self.path, error) from error
+
+    def _sealed(self, query: str, *values: Any) -> Iterator[Any]:
+        """Return rows without their last column, which is the checksum of the others."""
+        for *row, seal in self._rows(query, *values):
+            if seal != _seal(*row):
+                raise _torn(self.path, "a row has another checksum")
+            yield row
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -288,15 +318,20 @@ class Store:
             yield self._connection.execute
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise StoreError(
                 f"{str(self.path)!r} cannot be written ({error}): make room on the disk, then go "
                 "on with resume; all that was finished is there."
             ) from error
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        # Ctrl-C can arrive when the change is already written; a full disk rolls back by itself.
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -306,11 +341,17 @@ class Store:
 def _take_lock(path: pathlib.Path) -> sqlite3.Connection:
     """Return a lock on the sweep, held until it is closed or this process ends."""
     # A database of its own: the store itself stays readable.
-    lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0, isolation_level=None)
+    file = path.with_suffix(".lock")
+    try:
+        lock = sqlite3.connect(file, timeout=0, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StoreError(f"{str(file)!r} cannot be written ({error}).") from error
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.Error as error:
         lock.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise StoreError(f"{str(file)!r} cannot be locked ({error}): remove it.") from error
         raise StoreError(
             f"Another process is at work on {str(path)!r}: wait until it ends, or name another "
             "folder."
@@ -318,41 +359,96 @@ def _take_lock(path: pathlib.Path) -> sqlite3.Connection:
     return lock
 
 
+def forget(path: pathlib.Path, *, locks: bool) -> None:
+    """Remove a store, torn or not.
+
+    Raises:
+        StoreError: if another process has it open.
+    """
+    lock = _take_lock(path) if locks else None
+    try:
+        # The store, and what SQLite keeps beside it.
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+    finally:
+        if lock is not None:
+            lock.close()
+
+
 def _connect(path: pathlib.Path | None, locks: bool) -> sqlite3.Connection:
     if path is None:
         address = ":memory:"
     else:
         address = f"{path.resolve().as_uri()}{'' if locks else '?nolock=1'}"
-    connection = sqlite3.connect(
-        address, uri=True, timeout=10, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute(f"PRAGMA journal_mode = {'WAL' if locks else 'DELETE'}")
-        connection.execute("PRAGMA synchronous = FULL")
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables == 0:
-            # All or nothing, as every change.
-            format_ = f"INSERT INTO facts VALUES ('format', '{json.dumps(_FORMAT)}');"
-            connection.executescript(f"BEGIN;{_TABLES}{format_}COMMIT;")
-        found = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
-        sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found is None or json.loads(found[0]) != _FORMAT or sound != "ok":
-            raise sqlite3.DatabaseError("it is no sweep of this version, or torn")
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreError(
-            f"{str(path)!r} cannot be read as a sweep ({error}): restore a copy of it, or move it "
-            "away and begin anew."
-        ) from error
+    with contextlib.ExitStack() as on_error:
+        try:
+            connection = sqlite3.connect(
+                address, uri=True, timeout=10, isolation_level=None, check_same_thread=False
+            )
+            on_error.callback(connection.close)
+            _check_sound(connection)
+            # Only what is a sweep is written to.
+            connection.execute(f"PRAGMA journal_mode = {'WAL' if locks else 'DELETE'}")
+            connection.execute("PRAGMA synchronous = FULL")
+            if not _has_tables(connection):
+                # All or nothing, as every change.
+                format_ = f"INSERT INTO facts VALUES ('format', '{json.dumps(_FORMAT)}');"
+                connection.executescript(f"BEGIN;{_TABLES}{format_}COMMIT;")
+        except sqlite3.Error as error:
+            raise _torn(path, error) from error
+        on_error.pop_all()
     return connection
+
+
+def _torn(path: pathlib.Path | None, why: object) -> StoreError:
+    return StoreError(
+        f"{str(path)!r} cannot be read as a sweep ({why}): restore a copy of it, or move it away "
+        "and begin anew."
+    )
+
+
+def _seal(*values: int | str | bytes | None) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for value in values:
+        digest.update(value if isinstance(value, bytes) else json.dumps(value).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+
+
+def _check_sound(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseError for what is neither a sweep nor empty."""
+    sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if sound != "ok":
+        raise sqlite3.DatabaseError(f"it is torn: {sound}")
+    if not _has_tables(connection):
+        return
+    found = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
+    if found is None or found[0] != json.dumps(_FORMAT):
+        raise sqlite3.DatabaseError("it is no sweep of this version")
+
+
+def _write_facts(write: Any, facts: Mapping[str, Any]) -> None:
+    for name, value in facts.items():
+        write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def _write_failure(write: Any, program: int, reason: str) -> None:
+    write("INSERT OR REPLACE INTO failures VALUES (?, ?)", (program, reason))
+    _note(write, reason)
 
 
 def _insert(write: Any, saved: Saved) -> int:
     row = (saved.chunk.group, json.dumps(saved.chunk.lanes), saved.step, saved.stage, saved.state)
-    cursor = write(
-        "INSERT INTO chunks (program, lanes, step, stage, state) VALUES (?, ?, ?, ?, ?)", row
+    query = (
+        "INSERT INTO chunks (program, lanes, step, stage, state, seal) VALUES (?, ?, ?, ?, ?, '')"
     )
-    return int(cursor.lastrowid)
+    number = int(write(query, row).lastrowid)
+    write("UPDATE chunks SET seal = ? WHERE chunk = ?", (_seal(number, *row), number))
+    return number
 
 
 def _delete(write: Any, numbers: Sequence[int]) -> None:
@@ -364,7 +460,7 @@ def _write_results(write: Any, results: Sequence[Result]) -> None:
     for result in results:
         curves = None if result.curves is None else to_bytes(result.curves)
         row = (*result[:4], json.dumps(result.metrics), curves)
-        write("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)", row)
+        write("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _seal(*row)))
 
 
 def _note(write: Any, event: str) -> None:
