@@ -20,7 +20,7 @@ import numpy as np
 from regjax.sweeps.lanes.arrays import arrays_from, restored, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, halved, make_chunks, padding
 from regjax.sweeps.lanes.grid import Grid
-from regjax.sweeps.lanes.legs import Executor, Leg, LegDone, Programs
+from regjax.sweeps.lanes.legs import EngineError, Executor, Leg, LegDone, Programs
 from regjax.sweeps.lanes.programs import Arrays
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving, costs
 from regjax.sweeps.lanes.store import Result, Saved, Store
@@ -30,6 +30,8 @@ _CARRY, _LOOKS = "carry/", "looks/"
 _STEPS = f"{_LOOKS}step"
 # What a chunk may lose when the process is killed; when a checkpoint is made changes no result.
 _CHECKPOINT_SECONDS = 30.0
+# How soon slots that are new are filled.
+_LOOK_SECONDS = 5.0
 
 
 class Rules(NamedTuple):
@@ -46,6 +48,14 @@ class Rules(NamedTuple):
     mode: Mode = "min"
     stopping: Stopping | None = None
     keep: int | Literal["all"] = 1
+
+    def cost(self, result: Result) -> float:
+        """Return what ranks a lane, the least first."""
+        if self.metric is None:
+            return 0.0
+        value = result.metrics.get(self.metric, np.nan)
+        diverged = result.status == "diverged"
+        return np.inf if diverged else float(costs(np.array(value), self.mode))
 
 
 class Progress(NamedTuple):
@@ -112,7 +122,7 @@ class Conductor:
         self._on_rung: list[_Position] = []
         self._failed = set(store.failures())
         finished = store.results()
-        self._costs = {result.lane: self._cost(result) for result in finished}
+        self._costs = {result.lane: self._rules.cost(result) for result in finished}
         self._best = min(self._costs.values(), default=np.inf)
         self._kept = {lane: self._costs[lane] for lane in store.lanes_with_params()}
         self._done, self._steps = len(finished), 0
@@ -157,7 +167,7 @@ class Conductor:
             self._submit()
         if self._running:
             ended, _ = concurrent.futures.wait(
-                self._running, return_when=concurrent.futures.FIRST_COMPLETED
+                self._running, _LOOK_SECONDS, concurrent.futures.FIRST_COMPLETED
             )
             for future in ended:
                 position, leg = self._running.pop(future)
@@ -208,7 +218,7 @@ class Conductor:
             return
         try:
             done = future.result()
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, EngineError):
             raise
         except Exception as error:
             if _out_of_memory(error) and self._halve(position):
@@ -225,7 +235,9 @@ class Conductor:
             return
         if not (padding(chunk) & (self._looks_made(position) == 0)).any():
             # Every lane has stopped: what is frozen needs no more steps.
-            fit, diverged = self._programs.get(chunk.group, chunk.shape).end(done.carry)
+            fit, diverged = self._programs.get(chunk.group, chunk.shape).end(
+                self._executor.fetch(done.carry)
+            )
             self._finish(position, fit, diverged)
             return
         program = self._programs.get(chunk.group, chunk.shape)
@@ -233,7 +245,7 @@ class Conductor:
         now = time.perf_counter()
         late = now - position.saved_at > _CHECKPOINT_SECONDS
         if rung or stopping or late or program.saves(leg.last):
-            self._store.checkpoint(position.number, leg.last, _pack(position))
+            self._store.checkpoint(position.number, leg.last, self._packed(position))
             position.saved_at = now
         if rung:
             position.carry = None
@@ -244,7 +256,7 @@ class Conductor:
     def _finish(self, position: _Position, fit: Fit, diverged: np.ndarray) -> None:
         results = self._results(position, fit.metrics, diverged)
         places = dict(position.chunk.places())
-        new = {result.lane: self._cost(result) for result in results}
+        new = {result.lane: self._rules.cost(result) for result in results}
         params, dropped = {}, []
         if self._rules.keep == "all":
             wanted = set(new)
@@ -293,13 +305,6 @@ class Conductor:
         values = metrics.values() if named is None else [metrics.get(named, np.nan)]
         return bool(np.isfinite(list(values)).all())
 
-    def _cost(self, result: Result) -> float:
-        if self._rules.metric is None:
-            return 0.0
-        value = result.metrics.get(self._rules.metric, np.nan)
-        diverged = result.status == "diverged"
-        return np.inf if diverged else float(costs(np.array(value), self._rules.mode))
-
     def _looks_made(self, position: _Position) -> np.ndarray:
         """Return the number of looks after which each lane stopped, 0 if it has not."""
         rule, metric = self._rules.stopping, self._rules.metric
@@ -339,7 +344,7 @@ class Conductor:
             chunks += self._compacted([p for p in here if p.chunk.group == group], survivors)
         event = f"rung at step {lowest}: {len(survivors)} of {len(entered)} lanes go on"
         saved = self._store.replace([p.number for p in here], chunks, results, event=event)
-        self._costs |= {result.lane: self._cost(result) for result in results}
+        self._costs |= {result.lane: self._rules.cost(result) for result in results}
         self._done += len(results)
         self._queue(saved)
 
@@ -421,6 +426,14 @@ class Conductor:
             position.carry, position.looks = restored(carry, like), _looks_from(stored)
         return position
 
+    def _packed(self, position: _Position) -> bytes:
+        """Return the checkpoint of a chunk."""
+        looks: Arrays = {"step": np.array([step for step, _ in position.looks])}
+        for name in position.looks[0][1]:
+            looks[name] = np.stack([values[name] for _, values in position.looks])
+        carry = self._executor.fetch(position.carry)
+        return to_bytes({_CARRY.rstrip("/"): carry, _LOOKS.rstrip("/"): looks})
+
     def _is_on_rung(self, position: _Position) -> bool:
         """Return whether the chunk has reached a rung that it has not passed."""
         rungs = self._rungs(position.chunk)[position.stage :]
@@ -429,13 +442,6 @@ class Conductor:
 
 def _at(tree: Any, place: tuple[int, int]) -> Any:
     return jax.tree.map(lambda leaf: leaf[place], tree)
-
-
-def _pack(position: _Position) -> bytes:
-    looks: Arrays = {"step": np.array([step for step, _ in position.looks])}
-    for name in position.looks[0][1]:
-        looks[name] = np.stack([values[name] for _, values in position.looks])
-    return to_bytes({_CARRY.rstrip("/"): position.carry, _LOOKS.rstrip("/"): looks})
 
 
 def _looks_from(stored: Arrays) -> list[tuple[int, Arrays]]:

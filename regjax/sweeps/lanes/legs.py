@@ -24,6 +24,10 @@ from regjax.sweeps.lanes.programs import (
 from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
 
 
+class EngineError(RuntimeError):
+    """What runs the legs is at fault, not the training: the sweep ends, and can be resumed."""
+
+
 class HostTraining(NamedTuple):
     """A function that is not traced: `(hyperparameters, seed, *shared) -> Fit` of all its lanes.
 
@@ -103,7 +107,7 @@ class Programs:
     """The programs of all groups, each made when it is first asked for."""
 
     def __init__(self, jobs: Sequence[GroupJob], devices: Sequence[Any], *, freezes: bool) -> None:
-        self.jobs, self.devices, self._freezes = jobs, tuple(devices), freezes
+        self.jobs, self.devices, self.freezes = jobs, tuple(devices), freezes
         self._made: dict[tuple[int, Shape], Program] = {}
         self._lock = threading.Lock()
         self._locks: dict[tuple[int, Shape], threading.Lock] = {}
@@ -115,21 +119,26 @@ class Programs:
         with lock:
             if (group, shape) not in self._made:
                 job = self.jobs[group]
-                self._made[group, shape] = job.program(shape, self.devices, freezes=self._freezes)
+                self._made[group, shape] = job.program(shape, self.devices, freezes=self.freezes)
             return self._made[group, shape]
 
 
 class Executor(Protocol):
     """Who runs legs.
 
-    Attributes:
-        slots: how many legs run at a time.
+    The carry that a leg leads to may be kept elsewhere: it is good for the next leg, and for
+    `fetch`. A leg that could not be run, by no fault of the training, raises `EngineError`.
     """
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many legs run at a time, now."""
 
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
         """Start a leg."""
+
+    def fetch(self, carry: Any) -> Any:
+        """Return a carry as arrays."""
 
     def close(self, *, wait: bool) -> None:
         """Let go of all that it holds."""
@@ -139,12 +148,18 @@ class Threads:
     """Legs on threads of this process: compiled programs release the interpreter."""
 
     def __init__(self, programs: Programs, workers: int) -> None:
-        self.slots = workers
-        self._programs = programs
+        self._programs, self._workers = programs, workers
         self._pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+    @property
+    def slots(self) -> int:
+        return self._workers
 
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
         return self._pool.submit(self._run, leg)
+
+    def fetch(self, carry: Any) -> Any:
+        return carry
 
     def close(self, *, wait: bool) -> None:
         self._pool.shutdown(wait=wait, cancel_futures=True)
