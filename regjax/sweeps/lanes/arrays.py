@@ -42,7 +42,7 @@ def to_bytes(tree: Tree) -> bytes:
 
 
 def arrays_from(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays by path.
+    """Return the arrays by path, in the order of their names.
 
     Raises:
         ValueError: if the bytes are torn.
@@ -54,7 +54,8 @@ def arrays_from(data: bytes) -> dict[str, np.ndarray]:
     # safetensors.numpy.load knows no bfloat16.
     return {
         name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        for name, entry in stored
+        # They are stored in no certain order, and columns of tables follow from it.
+        for name, entry in sorted(stored, key=lambda item: item[0])
     }
 
 

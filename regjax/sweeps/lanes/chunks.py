@@ -97,9 +97,14 @@ def make_chunks(
 
 def halved(shape: Shape, n_devices: int) -> Shape | None:
     """Return a block of half as many lanes, or None if every device has a single one."""
-    if shape.seeds > 1 and (shape.seeds // 2 * shape.lanes) % n_devices == 0:
-        return Shape(shape.seeds // 2, shape.lanes)
-    half = shape.lanes // 2 // n_devices * n_devices
+    seeds = shape.seeds // 2
+    if shape.lanes % n_devices != 0:
+        # Devices share the seeds.
+        seeds = seeds // n_devices * n_devices
+    if seeds:
+        return Shape(seeds, shape.lanes)
+    each = 1 if shape.seeds % n_devices == 0 else n_devices
+    half = shape.lanes // 2 // each * each
     return Shape(shape.seeds, half) if half else None
 
 

@@ -97,8 +97,11 @@ class BlockProgram:
         *,
         donate: bool = False,
     ) -> None:
-        mapped = _over_seeds(jax.vmap(function, in_axes=(0, None, None)), setting)
         lanes, seeds = setting.part()
+        per_device = setting.shape.lanes // (len(setting.devices) if len(lanes) == 2 else 1)
+        # The size is given because lanes that differ in the seed alone have no hyperparameters.
+        mapped = jax.vmap(function, in_axes=(0, None, None), axis_size=per_device)
+        mapped = _over_seeds(mapped, setting)
         if len(setting.devices) > 1:
             mesh = Mesh(np.asarray(setting.devices), ("devices",))
             specs = (lanes, seeds, PartitionSpec())

@@ -57,13 +57,17 @@ class Uniform:
             raise ValueError(
                 f"A range needs low < high, and low > 0 if it is logarithmic, got {self}."
             )
+        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise ValueError(f"A range of whole numbers needs whole ends, got {self}.")
         low, high = float(self.low), float(self.high) + self.whole
         if self.log:
             values = np.exp(np.log(low) + shares * (np.log(high) - np.log(low)))
         else:
             values = low + shares * (high - low)
-        # Noise in the last digits would end up in tables; a whole number is rounded down.
-        return np.floor(values) if self.whole else np.array([float(f"{v:.6g}") for v in values])
+        # Noise in the last digits would end up in tables; with fewer digits large grids would hold
+        # a lane twice. A whole number is rounded down.
+        values = np.floor(values) if self.whole else np.array([float(f"{v:.12g}") for v in values])
+        return np.clip(values, self.low, self.high)
 
 
 class Group(NamedTuple):
@@ -209,7 +213,8 @@ def _plain(name: str, value: Any, whole: bool) -> Value:
         ) from error
     if not math.isfinite(number):
         raise ValueError(f"{name} holds {number}: hyperparameters must be finite.")
-    return int(value) if whole and number == int(number) else number
+    # -0.0 and 0.0 are one value, and so one lane.
+    return int(value) if whole and number == int(number) else number + 0.0
 
 
 def _number(name: str, value: Value) -> float:
@@ -241,9 +246,18 @@ def _checked(columns: Mapping[str, Sequence[Value]], static: frozenset[str]) -> 
         raise ValueError(f"Columns of a grid must have one length, got {lengths}.")
     if SEED in static:
         raise ValueError("seed is no choice of the program: give whole numbers, not marked Static.")
-    seeds = columns.get(SEED, ())
-    if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in seeds):
-        raise ValueError(f"Seeds must be whole numbers from 0, got {list(seeds)[:5]}.")
+    wrong = [
+        seed
+        for seed in columns.get(SEED, ())
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63
+    ]
+    if wrong:
+        raise ValueError(f"Seeds must be whole numbers from 0 to 2^63 - 1, got {wrong[0]!r}.")
+    taken = sorted({"id", "status", "step"} & set(columns))
+    if taken:
+        raise ValueError(
+            f"{taken[0]} is a column of every table: call the hyperparameter otherwise."
+        )
     grid = Grid({name: tuple(values) for name, values in columns.items()}, static)
     if len(set(grid.ids)) < len(grid):
         twice = next(i for i, name in enumerate(grid.ids) if name in grid.ids[:i])

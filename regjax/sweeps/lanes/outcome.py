@@ -102,14 +102,15 @@ class SweepRun:
         frames = []
         for lane, curves in sorted(self._curves.items()):
             longest = max(len(values) for values in curves.values())
-            columns = {"step": np.arange(1, longest + 1)} | curves
+            # Curves of one lane can differ in length: where one has ended, it is null.
+            columns = {
+                name: pl.Series(values).extend_constant(None, longest - len(values))
+                for name, values in ({"step": np.arange(1, longest + 1)} | curves).items()
+            }
             row = self.table.row(lane, named=True)
             fixed = {name: row[name] for name in ("id", *self.grid.columns)}
-            points = pl.DataFrame(
-                {name: pl.Series(values) for name, values in columns.items()}, strict=False
-            )
-            frames.append(points.select([*(_literals(self.table, fixed)), pl.all()]))
-        return pl.concat(frames) if frames else pl.DataFrame()
+            frames.append(pl.DataFrame(columns).select([*(_literals(self.table, fixed)), pl.all()]))
+        return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
     def summary(self) -> pl.DataFrame:
         """Return mean and standard error over seeds of every metric, by hyperparameters.
@@ -172,8 +173,10 @@ class SweepRun:
         order = costs(summary[name].cast(pl.Float64).to_numpy(), self.rules.mode)
         keys = [key for key in self.grid.columns if key != SEED]
         lost = self.table.filter(pl.col("status").is_in(["diverged", "failed"])).select(keys)
-        out = summary.join(lost.with_columns(lost=True).unique(), keys, "left", nulls_equal=True)
-        order = np.where(out["lost"].fill_null(False).to_numpy(), np.inf, order) if keys else order
+        if keys:
+            lost = lost.with_columns(lost=True).unique()
+            out = summary.join(lost, keys, "left", nulls_equal=True, maintain_order="left")
+            order = np.where(out["lost"].fill_null(False).to_numpy(), np.inf, order)
         if not np.isfinite(order).any():
             raise ValueError(f"No {name} is finite: all lanes diverged or failed.")
         return name, summary, order

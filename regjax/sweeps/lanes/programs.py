@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -90,7 +91,7 @@ class PureProgram:
         self._setting = setting
         with setting.precision():
             self._shared = jax.tree.map(jnp.asarray, tuple(shared))
-        key = (train, tuple(choices.items()), setting, tuple(names), Hashable(self._shared))
+        key = (train, json.dumps(choices), setting, tuple(names), Hashable(self._shared))
         self._run = trace_function(*key)
         self.text = self._run.text
         output = self._run.output
@@ -115,7 +116,7 @@ class PureProgram:
         with self._setting.precision():
             keys = self._setting.keys(block.seeds)
             output = self._run(Arguments(_arrays(block), keys, self._shared))
-            return jax.tree.map(np.asarray, output), {}
+            return jax.tree.map(_on_host, output), {}
 
     def end(self, carry: Tree) -> tuple[Fit, np.ndarray]:
         fit = carry if isinstance(carry, Fit) else Fit((), carry)
@@ -138,10 +139,15 @@ class SteppedProgram:
         self._training, self._setting = training, setting
         with setting.precision():
             self._shared = jax.tree.map(jnp.asarray, tuple(shared))
-        key = (training, tuple(choices.items()), setting, tuple(names), Hashable(self._shared))
+        key = (training, json.dumps(choices), setting, tuple(names), Hashable(self._shared))
         self._programs = _trace_training(*key, freezes)
-        self.text = self._programs.begin.text + self._programs.leg.text
+        self.text = self._programs.text
         self.metrics = _kinds(self._programs.leg.output[1])
+        if any(self.metrics.values()):
+            raise ValueError(
+                "evaluate must return scalars: they make up the curves, a point every "
+                "evaluate_every steps."
+            )
         self._arguments = functools.lru_cache(maxsize=4)(self._arguments_of)
 
     @property
@@ -174,7 +180,7 @@ class SteppedProgram:
         if params is not None:
             with self._setting.precision():
                 state = jax.vmap(jax.vmap(params))(jax.tree.map(jnp.asarray, state))
-        return Fit(jax.tree.map(np.asarray, state), {}), np.asarray(carry.diverged)
+        return Fit(jax.tree.map(_on_host, state), {}), np.asarray(carry.diverged)
 
     def _arguments_of(self, seeds: tuple[int, ...]) -> tuple[Tree, Tree]:
         """Return what is per seed and what is common."""
@@ -215,6 +221,12 @@ class HostProgram:
         return carry, np.zeros(self._shape, np.int32)
 
 
+def _on_host(leaf: Any) -> np.ndarray:
+    """Return an array as NumPy has it; random keys as their data."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
 def _arrays(block: Block) -> dict[str, jax.Array]:
     return {name: jnp.asarray(values) for name, values in block.hyperparameters.items()}
 
@@ -229,15 +241,19 @@ def _shapes(setting: Setting, names: Sequence[str]) -> tuple[Tree, Tree]:
 @cached
 def trace_function(
     train: TrainingFunction,
-    choices: tuple[tuple[str, Any], ...],
+    choices: str,
     setting: Setting,
     names: tuple[str, ...],
     shared: Hashable,
 ) -> BlockProgram:
-    """Return the program of a training function; the same one for equal arguments."""
+    """Return the program of a training function; the same one for equal arguments.
+
+    Choices are JSON: as values, 1 and True would be equal.
+    """
+    options = json.loads(choices)
 
     def run(hyperparameters: Tree, key: jax.Array, shared: Tree) -> Tree:
-        return jax.tree.map(jnp.asarray, train(hyperparameters, key, *shared, **dict(choices)))
+        return jax.tree.map(jnp.asarray, train(hyperparameters, key, *shared, **options))
 
     with setting.precision():
         return BlockProgram(run, setting, Arguments(*_shapes(setting, names), shared.tree))
@@ -247,18 +263,19 @@ class _Programs(NamedTuple):
     prepare: Callable[..., Tree] | None
     begin: BlockProgram
     leg: BlockProgram
+    text: str
 
 
 @cached
 def _trace_training(
     training: Training,
-    choices: tuple[tuple[str, Any], ...],
+    choices: str,
     setting: Setting,
     names: tuple[str, ...],
     shared: Hashable,
     freezes: bool,
 ) -> _Programs:
-    options = dict(choices)
+    options = json.loads(choices)
 
     def start(hyperparameters: Tree, per_seed: Tree, common: Tree) -> Carry:
         key, prepared = per_seed
@@ -284,20 +301,25 @@ def _trace_training(
 
     with setting.precision():
         hyperparameters, keys = _shapes(setting, names)
-        prepare, per_seed, common = None, (keys, ()), shared.tree
+        prepare, per_seed, common, texts = None, (keys, ()), shared.tree, []
         if training.prepare is not None:
             prepare = _compile_prepare(training.prepare, options, setting)
             per_seed, common = (keys, jax.eval_shape(prepare, keys, shared.tree)), ()
+            texts.append(prepare.lower(keys, shared.tree).as_text())
         begin = BlockProgram(start, setting, Arguments(hyperparameters, per_seed, common))
+        if training.params is not None:
+            mapped = jax.vmap(jax.vmap(training.params))
+            texts.append(jax.jit(mapped).lower(begin.output.state).as_text())
         per_lane = (begin.output, hyperparameters, jax.ShapeDtypeStruct(setting.shape, bool))
         index = jax.ShapeDtypeStruct((), jnp.int32)
         arguments = Arguments(per_lane, per_seed, (index, index, common))
-        return _Programs(prepare, begin, BlockProgram(advance, setting, arguments))
+        leg = BlockProgram(advance, setting, arguments)
+        return _Programs(prepare, begin, leg, "\n".join([*texts, begin.text, leg.text]))
 
 
 def _compile_prepare(
     prepare: Callable[..., tuple], options: dict[str, Any], setting: Setting
-) -> Callable[..., Tree]:
+) -> Any:
     def of_seed(key: jax.Array, shared: Tree) -> Tree:
         return jax.tree.map(jnp.asarray, tuple(prepare(key, *shared, **options)))
 

@@ -85,7 +85,7 @@ def run_lanes(
     started = time.perf_counter()
     with setting.precision():
         arrays = jax.tree.map(jax.numpy.asarray, shared)
-    program = trace_function(train, (), setting, tuple(lanes), Hashable(arrays))
+    program = trace_function(train, "{}", setting, tuple(lanes), Hashable(arrays))
     program.compile()
     compile_seconds = time.perf_counter() - started
 

@@ -101,7 +101,7 @@ def choose_width(
     best = fitting(width)
     if not measure or n_steps == 1:
         return Width(best, {})
-    pace = _pace(program_at(best), block_at(best), n_steps, workers)
+    pace = _pace(program_at(best), block_at(best), best, n_steps, workers)
     measured = {_name(best): pace}
     if pace * n_steps * len(seeds) < _LONG:
         return Width(best, measured)
@@ -112,7 +112,7 @@ def choose_width(
             shape = fitting(tried)
             if _name(shape) in measured:
                 break
-            found = _pace(program_at(shape), block_at(shape), n_steps, workers)
+            found = _pace(program_at(shape), block_at(shape), shape, n_steps, workers)
             measured[_name(shape)] = found
             if found * _GAIN > pace:
                 break
@@ -120,9 +120,8 @@ def choose_width(
     return Width(best, measured)
 
 
-def _pace(program: Program, block: Block, n_steps: int, workers: int) -> float:
+def _pace(program: Program, block: Block, shape: Shape, n_steps: int, workers: int) -> float:
     """Return the seconds of a lane's step, with all workers at it."""
-    shape = Shape(len(block.seeds), next(iter(block.hyperparameters.values())).shape[1])
     active = np.ones(shape, bool)
 
     def seconds(steps: int) -> float:
