@@ -11,11 +11,13 @@ from regjax.sweeps.job import load_table, sweep
 from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
 from regjax.sweeps.lanes.grid import Grid, Static, Uniform
 from regjax.sweeps.lanes.outcome import BestLane, SweepRun
+from regjax.sweeps.lanes.ray_engine import Ray
 from regjax.sweeps.lanes.run import run_sweep
 from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
 from regjax.sweeps.lanes.store import StoreError
 from regjax.sweeps.lanes.training import Fit, Training
+from regjax.sweeps.progress import show_progress
 from regjax.sweeps.result import Choice, SweepResult
 from regjax.sweeps.store import load, save_run
 from regjax.sweeps.strengths import CLASSIC_GRID, log_range, parse_grid
@@ -32,6 +34,7 @@ __all__ = [
     "LaneRun",
     "MLPOptions",
     "Progress",
+    "Ray",
     "Static",
     "StoreError",
     "SuccessiveHalving",
@@ -48,5 +51,6 @@ __all__ = [
     "run_lanes",
     "run_sweep",
     "save_run",
+    "show_progress",
     "sweep",
 ]

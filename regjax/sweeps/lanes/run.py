@@ -101,7 +101,8 @@ def run_sweep(
         shard: (i, n) runs the i-th of n equal parts; `merge_shards` joins them.
         engine: "threads" of this process, or "ray" for the machines of a Ray cluster; a `Ray` says
             which cluster, and what a leg takes of it.
-        progress: called with a `Progress` after every leg.
+        progress: called with a `Progress` after every leg, and closed at the end if it has a
+            `close`; `show_progress()` is one.
 
     Raises:
         ValueError: for arguments that cannot be used, before any training; `StoreError` for a
@@ -190,7 +191,11 @@ def _run(
         _take_up(store, grid, programs, rules, resources, options)
     store.time("plan and compile", time.perf_counter() - started)
     executor = _executor(programs, workers, options.engine)
-    Conductor(store, grid, programs, executor, rules, options.progress).run()
+    try:
+        Conductor(store, grid, programs, executor, rules, options.progress).run()
+    finally:
+        if hasattr(options.progress, "close"):
+            options.progress.close()
 
 
 def _executor(programs: Programs, workers: int, engine: Engine) -> Executor:
