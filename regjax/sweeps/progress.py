@@ -28,7 +28,8 @@ def show_progress(console: Console | None = None) -> ShowProgress:
         >>> from regjax.sweeps import Grid, run_sweep
         >>> train = lambda hyperparameters, key: {"loss": hyperparameters["x"]}
         >>> grid = Grid.product(x=[1.0, 2.0])
-        >>> run = run_sweep(train, grid, metric="loss", progress=show_progress())  # doctest: +ELLIPSIS
+        >>> progress = show_progress()
+        >>> run = run_sweep(train, grid, metric="loss", progress=progress)  # doctest: +ELLIPSIS
         2 of 2 lanes, ... lane-steps/s, best 1, in 0:00:00
     """
     if console is None:

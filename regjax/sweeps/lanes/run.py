@@ -194,8 +194,9 @@ def _run(
     try:
         Conductor(store, grid, programs, executor, rules, options.progress).run()
     finally:
-        if hasattr(options.progress, "close"):
-            options.progress.close()
+        close = getattr(options.progress, "close", None)
+        if close is not None:
+            close()
 
 
 def _executor(programs: Programs, workers: int, engine: Engine) -> Executor:
