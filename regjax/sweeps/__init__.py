@@ -14,6 +14,7 @@ from regjax.sweeps.lanes.outcome import BestLane, SweepRun
 from regjax.sweeps.lanes.ray_engine import Ray
 from regjax.sweeps.lanes.run import run_sweep
 from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
+from regjax.sweeps.lanes.shards import merge_shards
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
 from regjax.sweeps.lanes.store import StoreError
 from regjax.sweeps.lanes.training import Fit, Training
@@ -47,6 +48,7 @@ __all__ = [
     "load",
     "load_table",
     "log_range",
+    "merge_shards",
     "parse_grid",
     "run_lanes",
     "run_sweep",

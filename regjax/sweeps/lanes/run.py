@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 
 from regjax._arrays import Tree
-from regjax.sweeps.folder import check_folder, write_folder
+from regjax.sweeps.folder import check_folder
 from regjax.sweeps.lanes.chunks import make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.conductor import Conductor, Progress, Rules
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
+from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, write_run
 from regjax.sweeps.lanes.plan import (
     Resources,
     Shard,
@@ -30,13 +29,11 @@ from regjax.sweeps.lanes.plan import (
 )
 from regjax.sweeps.lanes.ray_engine import Ray, RayEngine
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import Store, StoreError, file_system, forget, has_locks
+from regjax.sweeps.lanes.store import Store, StoreError
 from regjax.sweeps.lanes.training import Training, TrainingFunction
 from regjax.sweeps.lanes.width import default_memory, default_workers
 
 Engine = Literal["threads", "ray"] | Ray
-
-_STORE = "sweep.sqlite"
 
 
 class Options(NamedTuple):
@@ -149,30 +146,15 @@ def run_jobs(
     out = None if options.out is None else pathlib.Path(options.out)
     if out is not None:
         out = check_folder(out, overwrite=options.overwrite or options.resume)
-    with _open_store(out, options) as store:
+    how = {name: getattr(options, name) for name in ("shard", "resume", "overwrite")}
+    with open_store(out, **how) as store:
         _run(store, jobs, grid, rules, options)
         outcome = read_outcome(store, grid, rules)
         if out is not None and options.shard is None:
             write_run(store, outcome, out, write)
     if out is not None and options.shard is None:
-        shutil.rmtree(_unfinished(out), ignore_errors=True)
+        remove_unfinished(out)
     return outcome
-
-
-def write_run(
-    store: Store,
-    outcome: SweepRun,
-    out: pathlib.Path,
-    write: Callable[[SweepRun, pathlib.Path], dict[str, Any]],
-) -> None:
-    """Write the folder of a finished sweep, with its store."""
-
-    def fill(folder: pathlib.Path) -> dict[str, Any]:
-        told = write(outcome, folder)
-        store.copy(folder / _STORE)
-        return told
-
-    write_folder(out, fill, overwrite=True)
 
 
 def _run(
@@ -234,6 +216,7 @@ def _begin(
         "grid": {"columns": grid.columns, "static": sorted(grid.static)},
         "fingerprint": fingerprint(grid, programs, shapes, rules),
         "plan": plan,
+        "rules": record(rules),
     }
     store.begin(facts, chunks_of(grid, groups, shapes, shard), _reasons(failures))
 
@@ -315,50 +298,3 @@ def _check(jobs: Sequence[GroupJob], rules: Rules, options: Options) -> None:
         raise ValueError("A shard needs a folder for its file: name it with out.")
     if isinstance(rules.stopping, SuccessiveHalving):
         raise ValueError("SuccessiveHalving compares all lanes: run it without shards.")
-
-
-@contextlib.contextmanager
-def _open_store(out: pathlib.Path | None, options: Options) -> Iterator[Store]:
-    if out is None:
-        with Store(None) as store:
-            yield store
-        return
-    folder = _unfinished(out)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    locks = has_locks(folder.parent)
-    i, n = options.shard or (1, 1)
-    path = folder / (_STORE if options.shard is None and locks else f"shard-{i}-of-{n}.sqlite")
-    if options.overwrite and not options.resume and folder.exists():
-        # Whoever is at work on it keeps its lock.
-        forget(path, locks=locks)
-        if options.shard is None:
-            shutil.rmtree(folder)
-    folder.mkdir(exist_ok=True)
-    if options.resume and not path.exists() and (out / _STORE).exists():
-        # A finished sweep is resumed by writing its files again; a copy is there whole or not.
-        copy = path.with_suffix(".copy")
-        shutil.copyfile(out / _STORE, copy)
-        copy.replace(path)
-    with Store(path, locks=locks) as store:
-        if store.fact("plan") is not None and not (options.resume or options.overwrite):
-            raise StoreError(
-                f"{str(folder)!r} holds an unfinished sweep: go on with resume, or forget it with "
-                "overwrite."
-            )
-        if not locks:
-            store.note(
-                f"{file_system(folder)} promises no locks: written as a shard file, and nothing "
-                "keeps a second process away"
-            )
-        yield store
-
-
-def _unfinished(out: pathlib.Path) -> pathlib.Path:
-    return out.with_name(f"{out.name}.unfinished")
-
-
-def stored_grid(store: Store) -> Grid:
-    """Return the grid of a stored sweep."""
-    kept = store.fact("grid")
-    columns = {name: tuple(values) for name, values in kept["columns"].items()}
-    return Grid(columns, frozenset(kept["static"]))

@@ -292,6 +292,21 @@ class Store:
         """Return times and events."""
         return self._rows("SELECT time, event FROM events")
 
+    def absorb(self, other: Store) -> None:
+        """Write all that another store came to, of other lanes."""
+        with self._transaction() as write:
+            for table in ("results", "params", "failures", "times", "events"):
+                for row in other._rows(f"SELECT * FROM {table}"):
+                    # A group that cannot be planned fails in every shard.
+                    kind = "INSERT OR REPLACE" if table == "failures" else "INSERT"
+                    write(f"{kind} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+    def drop_params(self, lanes: Sequence[int]) -> None:
+        """Keep the parameters of these lanes no longer."""
+        with self._transaction() as write:
+            for lane in lanes:
+                write("DELETE FROM params WHERE lane = ?", (lane,))
+
     def copy(self, path: pathlib.Path) -> None:
         """Write a copy, in one file."""
         with contextlib.closing(sqlite3.connect(path)) as other:
