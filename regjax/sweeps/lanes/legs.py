@@ -59,11 +59,11 @@ class GroupJob(NamedTuple):
     def n_steps(self) -> int:
         return self.train.n_steps if isinstance(self.train, Training) else 1
 
-    def program(self, shape: Shape, devices: Sequence[Any], *, freezes: bool) -> Program:
-        """Return the program at this shape of block."""
+    def program(self, shape: Shape, devices: Sequence[Any], *, freezes: bool, prng: str) -> Program:
+        """Return the program at this shape of block, for keys of this kind."""
         if isinstance(self.train, HostTraining):
             return HostProgram(self.train.fit, self.train.text, shape, self.shared)
-        setting = Setting(shape, self.dtype, tuple(devices))
+        setting = Setting(shape, self.dtype, tuple(devices), prng)
         given = (self.choices, setting, self.names, self.shared)
         if isinstance(self.train, Training):
             return SteppedProgram(self.train, *given, freezes=freezes)
@@ -108,6 +108,8 @@ class Programs:
 
     def __init__(self, jobs: Sequence[GroupJob], devices: Sequence[Any], *, freezes: bool) -> None:
         self.jobs, self.devices, self.freezes = jobs, tuple(devices), freezes
+        # Programs are made by threads, which do not see the caller's kind of keys.
+        self._prng = jax.config.jax_default_prng_impl
         self._made: dict[tuple[int, Shape], Program] = {}
         self._lock = threading.Lock()
         self._locks: dict[tuple[int, Shape], threading.Lock] = {}
@@ -119,7 +121,9 @@ class Programs:
         with lock:
             if (group, shape) not in self._made:
                 job = self.jobs[group]
-                self._made[group, shape] = job.program(shape, self.devices, freezes=self.freezes)
+                self._made[group, shape] = job.program(
+                    shape, self.devices, freezes=self.freezes, prng=self._prng
+                )
             return self._made[group, shape]
 
 
