@@ -457,13 +457,13 @@ def test_more_features_than_rows(noisy):
     ],
 )
 def test_bad_arguments_are_refused_before_any_training(arguments, message, noisy, monkeypatch):
-    monkeypatch.setattr("regjax.sweeps.job.fit_splits", None)
+    monkeypatch.setattr("regjax.sweeps.job.run_models", None)
     with pytest.raises(ValueError, match=message):
         regjax.sweep(noisy, **arguments)
 
 
 def test_bad_data_is_refused_before_any_training(noisy, monkeypatch):
-    monkeypatch.setattr("regjax.sweeps.job.fit_splits", None)
+    monkeypatch.setattr("regjax.sweeps.job.run_models", None)
     X, y = noisy
     frame, _ = load_dataset("diabetes")
     with pytest.raises(ValueError, match="--target"):

@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from regjax.cli._command import console, main, one_line, say
+from regjax.cli._command import console, one_line, say
 from regjax.cli._output import new_table, number
 
 _MOST_ROWS = 13
 _FIT = {"overfitting": "over", "good": "", "underfitting": "under"}
+_HOW = ("overwrite", "resume", "force", "width", "workers")
 _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 
 
-@main.command()
+@click.command("sweep")
 @click.argument("data", required=False)
 @click.option("--target", help="Column to predict; embedded data sets have their own.")
 @click.option(
@@ -55,11 +55,20 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 @click.option("--hidden", default=64, show_default=True, help="Perceptron: hidden units.")
 @click.option("--epochs", default=100, show_default=True, help="Perceptron: passes over the data.")
 @click.option("--batch-size", default=32, show_default=True, help="Perceptron: rows per step.")
-@click.option("--learning-rate", default=1e-2, show_default=True, help="Perceptron: Adam's peak.")
+@click.option(
+    "--learning-rate",
+    default="0.01",
+    show_default=True,
+    help="Perceptron: Adam's peak; several, or a range as of --lambdas, are swept too.",
+)
 @click.option("--figures/--no-figures", default=True, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep that --out has begun.")
+@click.option("--force", is_flag=True, help="Resume though code, data or arguments changed.")
+@click.option("--width", type=int, help="Lanes at a time on a device; by default chosen.")
+@click.option("--workers", type=int, help="Chunks of lanes at a time; by default one per core.")
 @one_line
-def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options: Any) -> None:
+def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
     """Sweep lambda on DATA: a CSV or Parquet file, or an embedded data set.
 
     Embedded are diabetes, diabetes_quadratic and digits; without DATA all three are swept.
@@ -72,7 +81,7 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
     out = out or pathlib.Path("runs") / (pathlib.Path(data).stem if data else "demo")
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
-        sweeps.check_folder(folder, overwrite=overwrite)
+        sweeps.check_folder(folder, overwrite=options["overwrite"] or options["resume"])
     tables = [
         sweeps.load_table(name, options["target"], task=options["task"], drop=options["drop"])
         for name in names
@@ -80,20 +89,14 @@ def sweep(data: str | None, out: pathlib.Path | None, overwrite: bool, **options
     started = time.perf_counter()
     results = {}
     for name, table, folder in zip(names, tables, folders, strict=True):
-        results[name] = _sweep_one(name, table, **options)
-        draw = None
-        if options["figures"]:
-            from regjax import plots
-
-            draw = plots.save_figures
-        sweeps.save_run(results[name], folder, overwrite=overwrite, draw=draw)
+        results[name] = _sweep_one(name, table, folder, **options)
         _print_strengths(results[name])
     _print_choices(results)
     say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
     say(f"{time.perf_counter() - started:.1f} seconds")
 
 
-def _sweep_one(name: str, table: Any, **options: Any) -> Any:
+def _sweep_one(name: str, table: Any, folder: pathlib.Path, **options: Any) -> Any:
     from regjax import sweeps
 
     lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
@@ -103,14 +106,12 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
     say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
     for note in table.notes:
         say(f"Note: {note}")
-    with _progress() as bars:
-        tasks: dict[str, Any] = {}
+    draw = None
+    if options["figures"]:
+        from regjax import plots
 
-        def report(model: str, done: int, total: int) -> None:
-            if model not in tasks:
-                tasks[model] = bars.add_task(model, total=total)
-            bars.update(tasks[model], completed=done)
-
+        draw = plots.save_figures
+    with sweeps.show_progress(console) as progress:
         return sweeps.sweep(
             table,
             models=options["models"],
@@ -123,21 +124,13 @@ def _sweep_one(name: str, table: Any, **options: Any) -> Any:
                 options["hidden"],
                 options["epochs"],
                 options["batch_size"],
-                options["learning_rate"],
+                sweeps.parse_grid(options["learning_rate"]),
             ),
-            progress=report,
+            draw=draw,
+            out=folder,
+            progress=progress,
+            **{name: options[name] for name in _HOW},
         )
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description:>12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("lanes"),
-        TimeElapsedColumn(),
-        console=console,
-    )
 
 
 def _print_strengths(result: Any) -> None:
@@ -145,10 +138,9 @@ def _print_strengths(result: Any) -> None:
         "Results by strength, means over seeds",
         ("model", "lambda", "train", "validation", "± s.e.", _score(result), "zeros", "fit"),
     )
-    summary = result.summary()
     left_out = 0
     for name in result.entries:
-        rows = summary.filter(summary["model"] == name).to_dicts()
+        rows = result.curve(name).to_dicts()
         best = result.best()[name].lambda_
         every = -(-len(rows) // _MOST_ROWS)
         for i, (row, verdict) in enumerate(zip(rows, result.verdicts(name), strict=True)):

@@ -5,10 +5,12 @@ tell apart; lines differ in dash or marker too.
 """
 
 from regjax.plots.geometry import geometry
+from regjax.plots.lanes import sweep_curves, sweep_heat_map
 from regjax.plots.path import plot_cross_validation, plot_path
 from regjax.plots.sweep import (
     coefficient_paths,
     loss_over_lambda,
+    loss_over_rate_and_lambda,
     result_geometry,
     save_figures,
     sparsity_and_condition,
@@ -19,10 +21,13 @@ __all__ = [
     "coefficient_paths",
     "geometry",
     "loss_over_lambda",
+    "loss_over_rate_and_lambda",
     "plot_cross_validation",
     "plot_path",
     "result_geometry",
     "save_figures",
     "sparsity_and_condition",
+    "sweep_curves",
+    "sweep_heat_map",
     "weight_distributions",
 ]

@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 
-DASHES = ("-", "--", "-.", ":")
+from regjax.plots._style import DASHES
 
 SMALL = 8
 """Size of text within a figure, in points."""

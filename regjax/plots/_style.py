@@ -16,6 +16,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#F0E442",
     "#000000",
 )
+CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("-", "--", "-.", ":")
 
 
 def panels(
@@ -33,3 +35,14 @@ def panels(
     for axis in axes[:n]:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes[:n]
+
+
+def short(name: str, most: int = 24) -> str:
+    """Return a label that fits a figure and is not taken for mathematics.
+
+    Long names lose their middle: many differ only at their end.
+    """
+    name = " ".join(name.split())
+    if len(name) > most:
+        name = f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
+    return name.replace("$", r"\$")

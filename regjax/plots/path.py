@@ -17,10 +17,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
 from regjax.paths import CrossValidation, Path
-from regjax.plots._strengths import DASHES, SMALL, check_marks, counts_above, mark, strengths
-from regjax.plots._style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, panels
+from regjax.plots._strengths import SMALL, check_marks, counts_above, mark, strengths
+from regjax.plots._style import (
+    CYCLE,
+    DASHES,
+    panels,
+    short,
+)
 
-_CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _LINE_HEIGHT = 1.25 * SMALL
 _FOLDS_DRAWN = 20
 _BELOW_LABEL = 34
@@ -111,13 +115,13 @@ def plot_path(
         axis.plot(
             x,
             coef[:, j],
-            color=_CYCLE[place % len(_CYCLE)],
-            ls=DASHES[place // len(_CYCLE) % len(DASHES)],
+            color=CYCLE[place % len(CYCLE)],
+            ls=DASHES[place // len(CYCLE) % len(DASHES)],
             lw=1.5,
             marker=dots,
             label=names[j],
         )
-    ends = [(coef[-1, j], names[j], _CYCLE[i % len(_CYCLE)]) for i, j in enumerate(named)]
+    ends = [(coef[-1, j], names[j], CYCLE[i % len(CYCLE)]) for i, j in enumerate(named)]
     _name_ends(axis, x[-1], sorted(ends), height, left=0.45 if dots else 0.0)
     mark(axis, texts, x, coef[:, rank].T)
     return _figure(axis)
@@ -170,7 +174,7 @@ def plot_cross_validation(cv: CrossValidation, *, axis: Axes | None = None) -> F
         axis.plot(
             x[i],
             cv.mean_error[i],
-            color=_CYCLE[i % len(_CYCLE)],
+            color=CYCLE[i % len(CYCLE)],
             ls="-" if i == chosen else DASHES[1 + i % (len(DASHES) - 1)],
             lw=2.0 if i == chosen else 1.3,
             label=name if several else of_folds,
@@ -182,7 +186,7 @@ def plot_cross_validation(cv: CrossValidation, *, axis: Axes | None = None) -> F
             x[chosen],
             mean - spread,
             mean + spread,
-            color=_CYCLE[chosen % len(_CYCLE)],
+            color=CYCLE[chosen % len(CYCLE)],
             alpha=0.2,
             lw=8 if dots else 0,
             label="one standard error",
@@ -268,7 +272,7 @@ def _name_ends(
     width = 0.0
     for (value, name, color), place in zip(ends, _spread(wanted, height), strict=True):
         label = axis.annotate(
-            _short(name),
+            short(name),
             (x, value),
             (left, place / height),
             textcoords="axes fraction",
@@ -303,14 +307,3 @@ def _spread(wanted: np.ndarray, height: float, gap: float = _LINE_HEIGHT) -> np.
             blocks[-1] += last
     rising = np.array([np.mean(block) for block in blocks for _ in block])
     return np.clip(rising, gap / 2, height - gap / 2 - steps.max(initial=0.0)) + steps
-
-
-def _short(name: str, most: int = 24) -> str:
-    """Return a label that fits a figure and is not taken for mathematics.
-
-    Long names lose their middle: many differ only at their end.
-    """
-    name = " ".join(name.split())
-    if len(name) > most:
-        name = f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
-    return name.replace("$", r"\$")

@@ -10,14 +10,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from regjax.plots._style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, panels
+from regjax.plots._heat_map import heat_map
+from regjax.plots._style import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    DASHES,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    panels,
+    short,
+)
 from regjax.plots.geometry import entry_strength, geometry
 
 if TYPE_CHECKING:
     from regjax.sweeps import SweepResult
 
-_CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
-_DASHES = ("-", "--", "-.", ":")
 _LAMBDA = "strength $\\lambda$"
 _NAMED_PATHS = 8
 
@@ -73,13 +83,41 @@ def loss_over_lambda(result: SweepResult) -> Figure:
     if np.nanmax(losses) > 100 * np.nanmin(losses):
         for axis in axes:
             axis.set_yscale("log")
-    regression = result.data.encoding.task == "regression"
-    axes[0].set_ylabel(
-        "loss (mean squared error / 2,\nresponse standardised)"
-        if regression
-        else "loss (cross-entropy, nats)"
-    )
+    axes[0].set_ylabel(_loss_label(result))
     _legend_below(figure, axes[0])
+    return figure
+
+
+def loss_over_rate_and_lambda(result: SweepResult) -> Figure:
+    """Return the validation loss over strength and learning rate, one panel per perceptron.
+
+    Means over seeds; the best pair is marked, pairs that diverged stay empty. A strength of 0 has
+    a row of its own at the bottom.
+
+    Example:
+        >>> import regjax
+        >>> mlp = regjax.sweeps.MLPOptions(hidden=4, epochs=2, learning_rate=(0.01, 0.1))
+        >>> result = regjax.sweep("diabetes", models="mlp_l2", lambdas=[0, 0.1], seeds=1, mlp=mlp)
+        >>> regjax.plots.loss_over_rate_and_lambda(result).axes[0].get_xlabel()
+        'learning rate'
+    """
+    names = [name for name, entry in result.entries.items() if entry.rates]
+    if not names:
+        raise ValueError("This sweep has a single learning rate: sweep several.")
+    figure, axes = panels(len(names), width=4.6, height=4.2)
+    summary = result.summary()
+    for axis, name in zip(axes, names, strict=True):
+        rows = summary.filter(summary["model"] == name)
+        best = result.best()[name]
+        heat_map(
+            axis,
+            rows["learning_rate"].to_numpy(),
+            rows["lambda_"].to_numpy(),
+            rows["validation_loss"].cast(float).to_numpy(),
+            mark=(best.learning_rate, best.lambda_),
+            label=_loss_label(result),
+        )
+        axis.set(title=result.entries[name].label, xlabel="learning rate", ylabel=_LAMBDA)
     return figure
 
 
@@ -110,7 +148,7 @@ def weight_distributions(result: SweepResult) -> Figure:
             axis.plot(x[weights == 0], weights[weights == 0], "o", mfc="w", color=color, ms=3.5)
             axis.axhline(0, color="0.6", lw=0.8)
             if len(features) == size <= 12:
-                axis.set_xticks(x, list(map(_short, features)), rotation=60, ha="right", fontsize=8)
+                axis.set_xticks(x, list(map(short, features)), rotation=60, ha="right", fontsize=8)
             else:
                 axis.set_xlabel("weight number")
         else:
@@ -167,11 +205,11 @@ def coefficient_paths(result: SweepResult) -> Figure:
             axis.plot(
                 strengths[order],
                 paths[name][order, j],
-                color=_CYCLE[place % len(_CYCLE)] if named else "0.75",
-                ls=_DASHES[place // len(_CYCLE) % len(_DASHES)],
+                color=CYCLE[place % len(CYCLE)] if named else "0.75",
+                ls=DASHES[place // len(CYCLE) % len(DASHES)],
                 lw=1.5 if named else 0.7,
                 zorder=2 if named else 1,
-                label=_short(features[j]) if named else None,
+                label=short(features[j]) if named else None,
             )
         _mark_chosen(axis, result, name)
         axis.axhline(0, color="0.4", lw=0.8)
@@ -183,7 +221,7 @@ def coefficient_paths(result: SweepResult) -> Figure:
     axes[0].set_ylim(max(low, -largest), min(high, largest))
     label = "coefficient (standardised features)"
     if result.data.encoding.task == "classification":
-        label += f"\nof the class {_short(result.data.encoding.classes[-1])}"
+        label += f"\nof the class {short(result.data.encoding.classes[-1])}"
     axes[0].set_ylabel(label)
     _legend_below(figure, axes[0])
     return figure
@@ -205,8 +243,8 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
     figure, axes = panels(2 if linear else 1, width=4.8, height=3.6)
     for place, name in enumerate(result.entries):
         style: dict[str, Any] = {
-            "color": _CYCLE[place % len(_CYCLE)],
-            "ls": _DASHES[place % len(_DASHES)],
+            "color": CYCLE[place % len(CYCLE)],
+            "ls": DASHES[place % len(DASHES)],
             "marker": "osD^v>"[place % 6],
             "ms": 3.5,
             "label": result.entries[name].label,
@@ -281,6 +319,8 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
         drawings += [loss_over_lambda, sparsity_and_condition]
         if any(entry.is_linear for entry in result.entries.values()):
             drawings.append(coefficient_paths)
+    if any(entry.rates for entry in result.entries.values()):
+        drawings.append(loss_over_rate_and_lambda)
     if _distribution_lanes(result):
         drawings.append(weight_distributions)
     varying = int(np.sum(np.ptp(result.data.X, axis=0) > 0))
@@ -292,6 +332,12 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
         draw(result).savefig(path, dpi=150)
         paths.append(path)
     return paths
+
+
+def _loss_label(result: SweepResult) -> str:
+    if result.data.encoding.task == "regression":
+        return "loss (mean squared error / 2,\nresponse standardised)"
+    return "loss (cross-entropy, nats)"
 
 
 def _rows(result: SweepResult, name: str) -> dict[str, np.ndarray]:
@@ -328,12 +374,6 @@ def _log_strengths(axis: Axes, x: np.ndarray) -> None:
     """Set a logarithmic axis over positive strengths, with room around a single one."""
     axis.set_xlim(x.min() / 1.5, 1.5 * x.max())
     axis.set_xscale("log")
-
-
-def _short(name: str, most: int = 24) -> str:
-    """Return a label that fits a figure and is not taken for mathematics."""
-    name = name if len(name) <= most else f"{name[: most - 1]}…"
-    return name.replace("$", r"\$")
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:

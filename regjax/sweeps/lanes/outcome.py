@@ -18,6 +18,8 @@ from regjax.sweeps.lanes.stopping import costs
 from regjax.sweeps.lanes.store import Store
 
 _COUNTED = ("done", "stopped")
+_TIMES = {"lanes": pl.Int64, "seconds": pl.Float64, "what": pl.String}
+_EVENTS = {"time": pl.String, "event": pl.String}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,11 @@ class SweepRun:
         name, summary, order = self._ranked(metric)
         return self._chosen(name, summary.row(int(np.argmin(order)), named=True))
 
+    def ranking(self, metric: str | None = None) -> pl.DataFrame:
+        """Return the rows of `summary` from the best on; those put out by `best` come last."""
+        _, summary, order = self._ranked(metric)
+        return summary[np.argsort(order, kind="stable").tolist()]
+
     def one_standard_error(self, strongest: str, metric: str | None = None) -> BestLane:
         """Return the largest `strongest` whose mean is within a standard error of the best.
 
@@ -218,9 +225,9 @@ def read_outcome(store: Store, grid: Grid, rules: Rules) -> SweepRun:
         pl.DataFrame(columns, schema_overrides=types, strict=False),
         rules,
         failures,
-        pl.DataFrame(times, schema=["lanes", "seconds", "what"], orient="row"),
+        pl.DataFrame(times, schema=_TIMES, orient="row"),
         store.fact("plan") or {},
-        pl.DataFrame(events, schema=["time", "event"], orient="row"),
+        pl.DataFrame(events, schema=_EVENTS, orient="row"),
         {n: r.curves for n, r in results.items() if r.curves is not None},
         store.all_params(),
     )

@@ -1,0 +1,99 @@
+"""Figures of a sweep of lanes: a metric over two hyperparameters, and over the steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from regjax.plots._heat_map import heat_map
+from regjax.plots._style import CYCLE, DASHES, panels
+
+if TYPE_CHECKING:
+    from regjax.sweeps import SweepRun
+
+_SEED = "seed"
+
+
+def sweep_heat_map(run: SweepRun, x: str, y: str, metric: str | None = None) -> Figure:
+    """Return a metric over two hyperparameters of a sweep, means over seeds.
+
+    Of other hyperparameters the best values are taken, cell by cell. The best cell is marked.
+
+    Args:
+        run: of `run_sweep`.
+        x, y: names of numeric hyperparameters.
+        metric: by default that of the sweep.
+
+    Example:
+        >>> from regjax.sweeps import Grid, run_sweep
+        >>> grid = Grid.product(lambda_=[0.1, 1.0], rate=[1.0, 2.0, 4.0])
+        >>> train = lambda hp, key: {"loss": (hp["lambda_"] - 0.1) ** 2 + hp["rate"]}
+        >>> figure = sweep_heat_map(run_sweep(train, grid, metric="loss"), "rate", "lambda_")
+        >>> figure.axes[0].get_ylabel()
+        'lambda_'
+    """
+    best = run.best(metric)
+    name, summary = best.metric, run.summary()
+    sign = 1 if run.rules.mode == "min" else -1
+    ordered = summary.with_columns((sign * summary[name]).alias("_cost")).sort("_cost")
+    cells = ordered.unique([x, y], keep="first", maintain_order=True)
+    figure, (axis,) = panels(1, width=5.2, height=4.2)
+    values = (cells[column].cast(float).to_numpy() for column in (x, y, name))
+    mark = (best.hyperparameters[x], best.hyperparameters[y])
+    heat_map(axis, *values, mark=mark, label=name)
+    axis.set(xlabel=x, ylabel=y)
+    return figure
+
+
+def sweep_curves(run: SweepRun, metric: str | None = None, *, most: int = 7) -> Figure:
+    """Return a metric over the steps: means over seeds, shaded from the least to the largest.
+
+    Args:
+        run: of `run_sweep`, with curves.
+        metric: by default that of the sweep.
+        most: how many settings are drawn, from the best on.
+
+    Raises:
+        ValueError: if the sweep has no curves of the metric.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from regjax.sweeps import Grid, run_sweep
+        >>> def train(hyperparameters, key):
+        ...     losses = jnp.exp(-hyperparameters["rate"] * jnp.arange(5.0))
+        ...     return {"loss": losses[-1], "losses": losses}
+        >>> run = run_sweep(train, Grid.product(rate=[0.1, 1.0]), metric="loss")
+        >>> sweep_curves(run, "losses").axes[0].get_ylabel()
+        'losses'
+    """
+    name = metric or run.rules.metric
+    curves = run.curves()
+    if name is None or name not in curves.columns:
+        raise ValueError(f"There are no curves of {name!r}: set evaluate_every, or return some.")
+    ranking = name if name in run.metrics() else None
+    order = run.ranking(ranking)
+    keys = [key for key in run.grid.columns if key != _SEED]
+    figure, (axis,) = panels(1, width=5.6, height=3.8)
+    for place, row in enumerate(order.head(most).iter_rows(named=True)):
+        lanes = curves.filter(curves["id"].is_in(row["lanes"])).drop_nulls(name)
+        spread = lanes.group_by("step", maintain_order=True).agg(
+            lanes_mean=pl.col(name).mean(), low=pl.col(name).min(), high=pl.col(name).max()
+        )
+        color = CYCLE[place % len(CYCLE)]
+        steps = spread["step"].to_numpy()
+        text = ", ".join(f"{key} = {_short(row[key])}" for key in keys)
+        dash = DASHES[place // len(CYCLE) % len(DASHES)]
+        axis.plot(steps, spread["lanes_mean"].to_numpy(), dash, color=color, lw=1.5, label=text)
+        low, high = spread["low"].to_numpy(), spread["high"].to_numpy()
+        axis.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
+    axis.set(xlabel="step", ylabel=name)
+    if curves[name].min() > 0 and curves[name].max() > 10 * curves[name].min():
+        axis.set_yscale("log")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
