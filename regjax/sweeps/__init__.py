@@ -10,6 +10,7 @@ from regjax.sweeps.folder import check_folder
 from regjax.sweeps.job import load_table, sweep
 from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
 from regjax.sweeps.lanes.grid import Grid, Static, Uniform
+from regjax.sweeps.lanes.legs import EngineError
 from regjax.sweeps.lanes.outcome import BestLane, SweepRun
 from regjax.sweeps.lanes.ray_engine import Ray
 from regjax.sweeps.lanes.run import run_sweep
@@ -29,6 +30,7 @@ __all__ = [
     "BestLane",
     "Choice",
     "EarlyStopping",
+    "EngineError",
     "Fit",
     "FittedModel",
     "Grid",

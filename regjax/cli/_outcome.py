@@ -1,0 +1,83 @@
+"""What a sweep of a training function came to, as it is printed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from regjax.cli._command import console, say
+from regjax.cli._output import new_table, number
+
+_BEST = 10
+_MOST_METRICS = 4
+_COUNTED = ("done", "stopped")
+# The hyperparameter of which more makes a simpler model.
+_STRONGEST = "lambda_"
+
+
+def print_outcome(run: Any) -> None:
+    """Print the best lanes, the choice over seeds, and what went wrong."""
+    metric = run.rules.metric
+    counted = run.table.filter(run.table["status"].is_in(_COUNTED))
+    if len(counted):
+        _print_lanes(run, counted)
+    if metric is not None and len(counted):
+        _print_choice(run)
+    for choices, reason in run.failures.items():
+        say(f"Failed: {choices}: {' '.join(reason.split())}")
+    counts = run.table["status"].value_counts(sort=True).rows()
+    say(f"{len(run.table)} lanes: {', '.join(f'{n} {status}' for status, n in counts)}")
+
+
+def _print_lanes(run: Any, counted: Any) -> None:
+    metric, columns = run.rules.metric, list(run.grid.columns)
+    metrics = run.metrics()
+    title = f"First {_BEST} lanes" if len(counted) > _BEST else "Lanes"
+    if metric is not None:
+        metrics = [metric, *(name for name in metrics if name != metric)]
+        largest = run.rules.mode == "max"
+        counted = counted.sort(metric, descending=largest, nulls_last=True, maintain_order=True)
+        title = f"Lanes of {'largest' if largest else 'least'} {metric}"
+    shown = metrics[:_MOST_METRICS]
+    table = new_table(title, (*columns, "step", *shown))
+    for row in counted.head(_BEST).to_dicts():
+        table.add_row(*(_shown(row[name]) for name in (*columns, "step", *shown)))
+    console.print(table)
+    if len(metrics) > len(shown):
+        say(f"{len(metrics) - len(shown)} more metrics are in results.csv.")
+    if metric is None:
+        say("Name a --metric to have lanes ranked, and the best parameters kept.")
+
+
+def _print_choice(run: Any) -> None:
+    try:
+        choices = {"best mean": run.best()}
+    except ValueError as error:
+        say(f"Note: {error}")
+        return
+    if _STRONGEST in run.grid.columns and len(set(run.grid.columns.get("seed", ()))) > 1:
+        try:
+            choices["one s.e."] = run.one_standard_error(_STRONGEST)
+        except ValueError as error:
+            # A single seed of the best is left.
+            say(f"Note: {error}")
+    names = list(choices["best mean"].hyperparameters)
+    title = f"Choice by {run.rules.metric}, means over seeds"
+    table = new_table(title, ("choice", *names, "mean", "± s.e.", "seeds"))
+    for rule, best in choices.items():
+        spread = best.standard_error
+        table.add_row(
+            rule,
+            *(_shown(best.hyperparameters[name]) for name in names),
+            f"{best.mean:.4g}",
+            number(None if math.isnan(spread) else spread, ".2g"),
+            str(len(best.lanes)),
+            style="bold green" if rule == "best mean" else None,
+        )
+    console.print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
