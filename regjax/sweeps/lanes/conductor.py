@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,11 +22,12 @@ import numpy as np
 
 from regjax.sweeps.lanes.arrays import arrays_from, restored, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, halved, make_chunks, padding
+from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import EngineError, Executor, Leg, LegDone, Programs
 from regjax.sweeps.lanes.programs import Arrays
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving, costs
-from regjax.sweeps.lanes.store import Result, Saved, Store
+from regjax.sweeps.lanes.store import Result, Saved, Store, StoreError
 from regjax.sweeps.lanes.training import Fit
 
 _CARRY, _LOOKS = "carry/", "looks/"
@@ -51,20 +55,20 @@ class Rules(NamedTuple):
 
     def cost(self, result: Result) -> float:
         """Return what ranks a lane, the least first."""
+        if result.status == "diverged":
+            return np.inf
         if self.metric is None:
             return 0.0
-        value = result.metrics.get(self.metric, np.nan)
-        diverged = result.status == "diverged"
-        return np.inf if diverged else float(costs(np.array(value), self.mode))
+        return float(costs(np.array(result.metrics.get(self.metric, np.nan)), self.mode))
 
 
 class Progress(NamedTuple):
     """How far a sweep is.
 
     Attributes:
-        done: lanes that are finished, stopped and diverged ones included.
-        lanes: all lanes.
-        steps: steps of lanes made in this process.
+        done: lanes that are finished; those that stopped, diverged or failed are among them.
+        lanes: all lanes, without groups that failed before the first one began.
+        steps: steps of lanes made in this process; a lane that has stopped makes none.
         seconds: since it began.
         best: the best metric so far, or None.
     """
@@ -82,7 +86,10 @@ class SweepInterrupted(KeyboardInterrupt):
 
 @dataclasses.dataclass
 class _Position:
-    """Where a chunk stands: number in the store, step reached, rungs passed, looks so far."""
+    """Where a chunk stands: number in the store, step reached, rungs passed, looks so far.
+
+    On a rung its carry is in the store alone, but for the steps at which lanes diverged.
+    """
 
     number: int
     chunk: Chunk
@@ -90,6 +97,7 @@ class _Position:
     stage: int
     carry: Any
     looks: list[tuple[int, Arrays]]
+    diverged: np.ndarray | None = None
     seconds: float = 0.0
     saved_at: float = dataclasses.field(default_factory=time.perf_counter)
 
@@ -122,11 +130,12 @@ class Conductor:
         self._on_rung: list[_Position] = []
         self._failed = set(store.failures())
         finished = store.results()
-        self._costs = {result.lane: self._rules.cost(result) for result in finished}
-        self._best = min(self._costs.values(), default=np.inf)
-        self._kept = {lane: self._costs[lane] for lane in store.lanes_with_params()}
+        known = {result.lane: self._rules.cost(result) for result in finished}
+        self._best = min(known.values(), default=np.inf)
+        self._kept = {lane: known[lane] for lane in store.lanes_with_params()}
         self._done, self._steps = len(finished), 0
         self._total = len(finished)
+        self._stopping = False
 
     def run(self) -> None:
         """Go on until nothing is left.
@@ -137,33 +146,52 @@ class Conductor:
         """
         started = time.perf_counter()
         self._queue(self._store.unfinished())
-        self._total += sum(len(at.chunk.places()) for at in self._waiting)
-        stopping = False
+        self._total += sum(len(p.chunk.places()) for p in (*self._waiting, *self._on_rung))
         try:
-            while True:
-                try:
-                    stopping = self._turn(stopping, started)
-                except KeyboardInterrupt:
-                    if stopping:
-                        raise
-                    stopping = True
-                left = self._waiting or self._on_rung
-                if not self._running and (stopping or not left):
-                    break
+            with self._stops_between_legs():
+                while self._running or (not self._stopping and (self._waiting or self._on_rung)):
+                    try:
+                        self._turn(started)
+                    except KeyboardInterrupt:
+                        if self._stopping:
+                            raise
+                        self._stopping = True
         except BaseException:
             self._executor.close(wait=False)
             raise
         self._executor.close(wait=True)
-        if stopping:
+        if self._stopping:
             raise SweepInterrupted(
                 "Interrupted: all that was finished is kept, and the sweep can be resumed."
             )
 
-    def _turn(self, stopping: bool, started: float) -> bool:
+    @contextlib.contextmanager
+    def _stops_between_legs(self) -> Iterator[None]:
+        """Have Ctrl-C end the sweep when the legs at work are written; once more, at once.
+
+        An exception could come between a leg and its writing.
+        """
+
+        def press(*_: object) -> None:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self._stopping = True
+
+        ours = threading.current_thread() is threading.main_thread()
+        if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, press)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _turn(self, started: float) -> None:
         """Fill the slots, wait for a leg, take what it leads to."""
-        if not self._waiting and not self._running and self._on_rung and not stopping:
-            self._promote()
-        if not stopping:
+        if not self._stopping:
+            if not self._waiting and not self._running:
+                self._promote()
             self._submit()
         if self._running:
             ended, _ = concurrent.futures.wait(
@@ -171,20 +199,23 @@ class Conductor:
             )
             for future in ended:
                 position, leg = self._running.pop(future)
-                self._take(position, leg, future, stopping)
+                self._take(position, leg, future)
                 if self._listen is not None:
                     best = self._best if self._rules.mode == "min" else -self._best
                     seconds = time.perf_counter() - started
-                    shown = best if np.isfinite(best) else None
+                    ranked = self._rules.metric is not None and np.isfinite(best)
+                    shown = best if ranked else None
                     self._listen(Progress(self._done, self._total, self._steps, seconds, shown))
-        return stopping
 
     def _submit(self) -> None:
         while self._waiting and len(self._running) < self._executor.slots:
             position = self._waiting.popleft()
-            if position.chunk.group in self._failed:
+            try:
+                leg = self._next_leg(position)
+            except Exception as error:
+                # Blocks of another shape than the first are traced only now.
+                self._fail(position, error)
                 continue
-            leg = self._next_leg(position)
             # The leg owns what it goes on from.
             position.carry = None
             self._running[self._executor.submit(leg)] = (position, leg)
@@ -211,7 +242,6 @@ class Conductor:
         position: _Position,
         leg: Leg,
         future: concurrent.futures.Future[LegDone],
-        stopping: bool,
     ) -> None:
         chunk = position.chunk
         if chunk.group in self._failed:
@@ -221,13 +251,12 @@ class Conductor:
         except (KeyboardInterrupt, SystemExit, EngineError):
             raise
         except Exception as error:
-            if _out_of_memory(error) and self._halve(position):
-                return
-            self._fail(chunk.group, f"{type(error).__name__}: {error}")
+            if not (_out_of_memory(error) and self._halve(position, leg)):
+                self._fail(position, error)
             return
         position.seconds += done.seconds
         position.step, position.carry = leg.last, done.carry
-        self._steps += (leg.last - leg.first) * len(chunk.places())
+        self._steps += (leg.last - leg.first) * int(leg.active.sum())
         if done.metrics:
             position.looks.append((leg.last, done.metrics))
         if done.fit is not None and done.diverged is not None:
@@ -244,14 +273,19 @@ class Conductor:
         rung = self._is_on_rung(position)
         now = time.perf_counter()
         late = now - position.saved_at > _CHECKPOINT_SECONDS
-        if rung or stopping or late or program.saves(leg.last):
+        if rung or self._stopping or late or program.saves(leg.last):
             self._store.checkpoint(position.number, leg.last, self._packed(position))
             position.saved_at = now
         if rung:
-            position.carry = None
-            self._on_rung.append(position)
+            self._rest(position)
         else:
             self._waiting.appendleft(position)
+
+    def _rest(self, position: _Position) -> None:
+        """Leave a chunk on its rung until all others are there."""
+        position.diverged = np.asarray(self._executor.fetch(position.carry).diverged)
+        position.carry = None
+        self._on_rung.append(position)
 
     def _finish(self, position: _Position, fit: Fit, diverged: np.ndarray) -> None:
         results = self._results(position, fit.metrics, diverged)
@@ -270,7 +304,6 @@ class Conductor:
             for lane in sorted(wanted):
                 params[lane] = to_bytes(_at(fit.params, places[lane]))
         self._store.finish(position.number, results, params, dropped, position.seconds)
-        self._costs |= new
         self._best = min(self._best, *new.values())
         self._done += len(results)
 
@@ -328,45 +361,47 @@ class Conductor:
         lowest = min(position.step for position in self._on_rung)
         here = [position for position in self._on_rung if position.step == lowest]
         self._on_rung = [position for position in self._on_rung if position.step > lowest]
-        entered = [(lane, p, place) for p in here for lane, place in p.chunk.places()]
-        entered.sort(key=lambda entry: entry[0])
-        values = np.array([p.looks[-1][1][metric][place] for _, p, place in entered])
-        survivors = {entered[i][0] for i in rule.survivors(costs(values, self._rules.mode))}
-        results, chunks = [], []
+        entered = []
         for position in here:
-            blank = np.zeros(position.chunk.shape, np.int32)
-            results += [
-                r._replace(status="dropped" if r.status == "done" else r.status)
-                for r in self._results(position, {}, blank)
-                if r.lane not in survivors
-            ]
+            assert position.diverged is not None
+            entered += self._results(position, {}, position.diverged)
+        entered.sort(key=lambda result: result.lane)
+        places = rule.survivors([self._rules.cost(result) for result in entered])
+        survivors = {entered[i].lane for i in places}
+        results = [
+            result._replace(status="dropped" if result.status == "done" else result.status)
+            for result in entered
+            if result.lane not in survivors
+        ]
+        chunks = []
         for group in sorted({position.chunk.group for position in here}):
             chunks += self._compacted([p for p in here if p.chunk.group == group], survivors)
         event = f"rung at step {lowest}: {len(survivors)} of {len(entered)} lanes go on"
         saved = self._store.replace([p.number for p in here], chunks, results, event=event)
-        self._costs |= {result.lane: self._rules.cost(result) for result in results}
+        self._best = min([self._best, *(self._rules.cost(result) for result in results)])
         self._done += len(results)
         self._queue(saved)
 
     def _compacted(self, here: Sequence[_Position], survivors: set[int]) -> list[Saved]:
         """Return the survivors of a group as chunks of the least shape, with their state."""
-        group, step, stage = here[0].chunk.group, here[0].step, here[0].stage
         of_lane: dict[int, Arrays] = {}
-        steps = np.array([at for at, _ in here[0].looks])
         for position in here:
             stored = arrays_from(self._store.state(position.number))
-            for lane, (i, j) in position.chunk.places():
-                of_lane[lane] = {
-                    name: array[i, j] if name.startswith(_CARRY) else array[:, i, j]
-                    for name, array in stored.items()
-                    if name != _STEPS
-                }
-        lanes = sorted(set(of_lane) & survivors)
-        if not lanes:
+            found = _by_lane(position.chunk, stored)
+            of_lane |= {lane: arrays for lane, arrays in found.items() if lane in survivors}
+        if not of_lane:
             return []
         n_devices = len(self._programs.devices)
-        seeds = [self._grid.seeds[lane] for lane in lanes]
+        seeds = [self._grid.seeds[lane] for lane in of_lane]
         shape = block_shape(seeds, here[0].chunk.shape.size // n_devices, n_devices)
+        return self._repacked(here[0], of_lane, shape, here[0].stage + 1)
+
+    def _repacked(
+        self, position: _Position, of_lane: dict[int, Arrays], shape: Shape, stage: int
+    ) -> list[Saved]:
+        """Return lanes that stand where this position does as chunks of another shape."""
+        group, lanes = position.chunk.group, sorted(of_lane)
+        steps = np.array([at for at, _ in position.looks])
         packed = []
         for chunk in make_chunks(group, lanes, self._grid.seeds, shape):
             named: Arrays = {_STEPS: steps}
@@ -377,30 +412,47 @@ class Conductor:
                     named[name] = stacked.reshape(*shape, *stacked.shape[1:])
                 else:
                     named[name] = np.stack(parts, axis=1).reshape(len(steps), *shape)
-            packed.append(Saved(0, chunk, step, stage + 1, to_bytes(named)))
+            packed.append(Saved(0, chunk, position.step, stage, to_bytes(named)))
         return packed
 
-    def _halve(self, position: _Position) -> bool:
+    def _halve(self, position: _Position, leg: Leg) -> bool:
         """Split the chunks of a group that do not fit the memory; False if they are the least."""
-        n_devices = len(self._programs.devices)
-        group, shape = position.chunk.group, halved(position.chunk.shape, n_devices)
+        chunk = position.chunk
+        shape = halved(chunk.shape, len(self._programs.devices))
         if shape is None:
             return False
-        again = [position] + [
-            p for p in self._waiting if p.chunk.group == group and p.step == 0 and not p.looks
-        ]
+        again = [position]
+        if leg.carry is None:
+            again += [p for p in self._waiting if p.chunk.group == chunk.group and p.step == 0]
+            lanes = sorted(lane for p in again for lane, _ in p.chunk.places())
+            chunks = make_chunks(chunk.group, lanes, self._grid.seeds, shape)
+            new = [Saved(0, part, 0, 0, None) for part in chunks]
+        else:
+            # The steps made so far are kept, and so are the rungs passed.
+            position.carry = leg.carry
+            stored = arrays_from(self._packed(position))
+            new = self._repacked(position, _by_lane(chunk, stored), shape, position.stage)
         self._waiting = collections.deque(p for p in self._waiting if p not in again)
-        lanes = [lane for p in again for lane, _ in p.chunk.places()]
-        chunks = make_chunks(group, sorted(lanes), self._grid.seeds, shape)
-        event = f"out of memory: from {position.chunk.shape} to {shape} seeds and lanes at a time"
-        new = [Saved(0, chunk, 0, 0, None) for chunk in chunks]
+        event = (
+            f"out of memory: from {chunk.shape.seeds} x {chunk.shape.lanes} seeds and lanes at a "
+            f"time to {shape.seeds} x {shape.lanes}"
+        )
         self._queue(self._store.replace([p.number for p in again], new, event=event))
         return True
 
-    def _fail(self, group: int, reason: str) -> None:
+    def _fail(self, position: _Position, error: Exception) -> None:
+        group = position.chunk.group
+        running = [other for other, _ in self._running.values()]
+        lost = [
+            other
+            for other in (position, *running, *self._waiting, *self._on_rung)
+            if other.chunk.group == group
+        ]
+        self._store.fail(group, f"{type(error).__name__}: {error}")
         self._failed.add(group)
-        self._store.fail(group, reason)
-        self._on_rung = [p for p in self._on_rung if p.chunk.group != group]
+        self._done += sum(len(other.chunk.places()) for other in lost)
+        self._on_rung = [other for other in self._on_rung if other.chunk.group != group]
+        self._waiting = collections.deque(p for p in self._waiting if p.chunk.group != group)
 
     def _queue(self, saved: Iterable[Saved]) -> None:
         """Add chunks to those that wait, groups in turn so that their programs are made early."""
@@ -408,8 +460,7 @@ class Conductor:
         for entry in saved:
             position = self._position(entry)
             if self._is_on_rung(position):
-                position.carry = None
-                self._on_rung.append(position)
+                self._rest(position)
             else:
                 turns.setdefault(entry.chunk.group, []).append(position)
         for turn in itertools.zip_longest(*turns.values()):
@@ -423,7 +474,14 @@ class Conductor:
             program = self._programs.get(chunk.group, chunk.shape)
             like = program.begin(chunk.block(self._grid, self._programs.jobs[chunk.group].dtype))
             carry = {n.removeprefix(_CARRY): a for n, a in stored.items() if n.startswith(_CARRY)}
-            position.carry, position.looks = restored(carry, like), _looks_from(stored)
+            try:
+                position.carry = restored(carry, like)
+            except ValueError as error:
+                raise StoreError(
+                    f"A checkpoint at step {saved.step} is of another training ({error}): give the "
+                    "sweep what it began with, or begin anew."
+                ) from error
+            position.looks = _looks_from(stored)
         return position
 
     def _packed(self, position: _Position) -> bytes:
@@ -442,6 +500,18 @@ class Conductor:
 
 def _at(tree: Any, place: tuple[int, int]) -> Any:
     return jax.tree.map(lambda leaf: leaf[place], tree)
+
+
+def _by_lane(chunk: Chunk, stored: Arrays) -> dict[int, Arrays]:
+    """Return a checkpoint lane by lane."""
+    return {
+        lane: {
+            name: array[i, j] if name.startswith(_CARRY) else array[:, i, j]
+            for name, array in stored.items()
+            if name != _STEPS
+        }
+        for lane, (i, j) in chunk.places()
+    }
 
 
 def _looks_from(stored: Arrays) -> list[tuple[int, Arrays]]:
