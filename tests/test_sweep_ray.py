@@ -38,11 +38,23 @@ def cluster():
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    made = started(Cluster)
     ray.init(address=made.address, log_to_driver=False)
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+def started(cluster):
+    """Return a cluster of one machine; Ray allows it half a minute, too short on a busy one."""
+    for _ in range(3):
+        try:
+            return cluster(True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            late = error
+    raise late
 
 
 def data():
