@@ -42,11 +42,14 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # Types that functions build and hand out, bases, and warnings: nothing one would call.
 NEED_NO_EXAMPLE = {
+    "BestLane",
     "Choice",
     "ConvergenceWarning",
     "CrossValidation",
     "CrossValidationFit",
     "Encoding",
+    "EngineError",
+    "Fit",
     "LaneRun",
     "LeastSquares",
     "Mask",
@@ -58,7 +61,11 @@ NEED_NO_EXAMPLE = {
     "Path",
     "PathFit",
     "Penalty",
+    "Progress",
     "Solution",
+    "StoreError",
+    "SweepInterrupted",
+    "SweepRun",
     "Table",
     "TableError",
     "WeightStatistics",

@@ -220,11 +220,12 @@ def test_a_path_compiles_nothing_and_tells_its_progress_by_seed():
         models=["lasso"],
         lambdas=[0.1, 1.0],
         seeds=3,
-        progress=lambda *news: told.append(news),
+        progress=told.append,
     )
-    assert told == [("lasso", done, 6) for done in (0, 2, 4, 6)]
-    assert result.seconds["compile_seconds"].to_list() == [0.0]
-    assert (result.seconds["run_seconds"] > 0).all()
+    assert [(news.done, news.lanes) for news in told] == [(2, 6), (4, 6), (6, 6)]
+    runs = result.seconds.filter(result.seconds["what"] == "run")
+    assert runs["lanes"].to_list() == [2, 2, 2]
+    assert (runs["seconds"] > 0).all()
 
 
 def test_model_files_hold_what_they_always_held(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
+import numpy as np
 from matplotlib.figure import Figure
 
 from regjax.plots._heat_map import heat_map
@@ -77,16 +77,15 @@ def sweep_curves(run: SweepRun, metric: str | None = None, *, most: int = 7) -> 
     keys = [key for key in run.grid.columns if key != _SEED]
     figure, (axis,) = panels(1, width=5.6, height=3.8)
     for place, row in enumerate(order.head(most).iter_rows(named=True)):
-        lanes = curves.filter(curves["id"].is_in(row["lanes"])).drop_nulls(name)
-        spread = lanes.group_by("step", maintain_order=True).agg(
-            lanes_mean=pl.col(name).mean(), low=pl.col(name).min(), high=pl.col(name).max()
-        )
+        points = curves.filter(curves["id"].is_in(row["lanes"])).drop_nulls(name)
+        at, values = points["step"].to_numpy(), points[name].to_numpy()
+        steps = np.unique(at)
+        spread = [values[at == step] for step in steps]
         color = CYCLE[place % len(CYCLE)]
-        steps = spread["step"].to_numpy()
         text = ", ".join(f"{key} = {_short(row[key])}" for key in keys)
         dash = DASHES[place // len(CYCLE) % len(DASHES)]
-        axis.plot(steps, spread["lanes_mean"].to_numpy(), dash, color=color, lw=1.5, label=text)
-        low, high = spread["low"].to_numpy(), spread["high"].to_numpy()
+        axis.plot(steps, [np.mean(s) for s in spread], dash, color=color, lw=1.5, label=text)
+        low, high = [np.min(s) for s in spread], [np.max(s) for s in spread]
         axis.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
     axis.set(xlabel="step", ylabel=name)
     if curves[name].min() > 0 and curves[name].max() > 10 * curves[name].min():
