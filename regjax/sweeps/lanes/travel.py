@@ -98,7 +98,8 @@ def own_code() -> dict[str, tuple[str, bool]]:
     for name, module in list(sys.modules.items()):
         file = _own_file(name, module)
         if file is not None:
-            found[name] = (file.read_text(encoding="utf-8"), hasattr(module, "__path__"))
+            source = importlib.util.decode_source(file.read_bytes())
+            found[name] = (source, hasattr(module, "__path__"))
     return found
 
 
