@@ -137,7 +137,10 @@ class Store:
     def fact(self, name: str) -> Any:
         """Return what was noted under the name, or None."""
         found = self._rows("SELECT value FROM facts WHERE name = ?", name)
-        return json.loads(found[0][0]) if found else None
+        try:
+            return json.loads(found[0][0]) if found else None
+        except ValueError as error:
+            raise _torn(self.path, error) from error
 
     def begin(
         self, facts: dict[str, Any], chunks: Sequence[Chunk], failures: Mapping[int, str]
@@ -338,6 +341,9 @@ class Store:
                 f"{str(self.path)!r} cannot be written ({error}): make room on the disk, then go "
                 "on with resume; all that was finished is there."
             ) from error
+        except sqlite3.DatabaseError as error:
+            self._roll_back()
+            raise _torn(self.path, error) from error
         except BaseException:
             self._roll_back()
             raise
