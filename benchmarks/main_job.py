@@ -1,13 +1,14 @@
 """The main job: compile and run time, and all strengths at once beside one fit after the other.
 
 `python -m benchmarks.main_job` runs both ways in turn, three times each, in one process,
-checks that they agree, and rewrites `benchmarks/main_job.md`. The loop calls the same engine,
-compiled before, for one strength and one seed at a time; for linear regressions scikit-learn's
-estimators on the same splits stand beside it.
+checks that they agree, and rewrites `benchmarks/main_job.md`. Beside perceptrons stands
+the same engine, compiled before, for one strength and one seed at a time; beside linear regressions
+stand scikit-learn's estimators on the same splits.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import statistics
 import time
@@ -23,7 +24,8 @@ from benchmarks.machine import describe, peak_memory_mib
 from regjax.sweeps.catalog import MLPOptions, make_entry
 from regjax.sweeps.engines import run_models
 from regjax.sweeps.job import load_table
-from regjax.sweeps.lanes.run_lanes import LaneRun
+from regjax.sweeps.lanes.outcome import SweepRun
+from regjax.sweeps.lanes.run import Options
 from regjax.sweeps.training import split_rows
 
 CASES = (
@@ -42,25 +44,27 @@ def measure(data: str, model: str) -> dict[str, Any]:
     """Return the times of one model on one data set, medians over the repeats."""
     table = load_table(data)
     entry = make_entry(model, table, 0.5, MLPOptions())
-    lambdas, fixed = np.asarray(entry.lambdas), dict(entry.fixed)
-    X = table.X.astype(entry.model.dtype)
-    y = table.y
-    if table.encoding.task == "regression":
-        y = y.astype(entry.model.dtype)
-    n_validation = round(0.2 * len(y))
+    lambdas = entry.lambdas
+    n_validation = round(0.2 * len(table.y))
 
-    def fit(lambdas: np.ndarray, seeds: Sequence[int]) -> LaneRun:
-        return fit_splits(entry.model, lambdas, fixed, seeds, X, y, n_validation)
+    def fit(lambdas: Sequence[float], seeds: Sequence[int]) -> SweepRun:
+        swept = {model: dataclasses.replace(entry, lambdas=tuple(lambdas))}
+        return run_models(table, swept, seeds, n_validation, Options(), lambda run, folder: {})
 
     def loop() -> np.ndarray:
-        one = [[fit(lambdas[[i]], [seed]) for i in range(len(lambdas))] for seed in SEEDS]
-        return np.array([[_losses(run)[0, 0] for run in runs] for runs in one])
+        # Rows in the order of the grid: seeds within each strength.
+        return np.array([_losses(fit([one], [seed]))[0] for one in lambdas for seed in SEEDS])
 
+    started = time.perf_counter()
     first = fit(lambdas, SEEDS)
-    agreement = float(np.max(np.abs(_losses(first) - loop())))
-    ways: dict[str, Callable[[], Any]] = {"at_once": lambda: fit(lambdas, SEEDS), "loop": loop}
-    if entry.is_linear:
-        splits = [_split(seed, X, y, n_validation) for seed in SEEDS]
+    first_seconds = time.perf_counter() - started
+    ways: dict[str, Callable[[], Any]] = {"at_once": lambda: fit(lambdas, SEEDS)}
+    agreement = None
+    if not entry.is_linear:
+        ways["loop"] = loop
+        agreement = float(np.max(np.abs(_losses(first) - loop())))
+    else:
+        splits = [_split(seed, table.X, table.y, n_validation) for seed in SEEDS]
         ways["sklearn"] = lambda: _scikit_learn(model, entry.lambdas, splits)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(REPEATS):
@@ -73,15 +77,15 @@ def measure(data: str, model: str) -> dict[str, Any]:
         "data": data,
         "model": model,
         "lanes": len(entry.lambdas) * len(SEEDS),
-        "compile": first.compile_seconds,
-        "first": first.run_seconds,
+        "compile": first.times.filter(first.times["what"] != "run")["seconds"].sum(),
+        "first": first_seconds,
         "agreement": agreement,
         **medians,
     }
 
 
-def _losses(run: LaneRun) -> np.ndarray:
-    return run.outputs.metrics["validation_loss"]
+def _losses(run: SweepRun) -> np.ndarray:
+    return run.table["validation_loss"].to_numpy()
 
 
 def _split(
@@ -116,9 +120,10 @@ def main() -> None:
         f"{describe()}",
         f"Made by `python -m benchmarks.main_job`; {len(SEEDS)} seeds, medians of {REPEATS} "
         "interleaved runs, seconds. At once: one path per seed for linear regressions, lanes of "
-        "one compiled program for perceptrons. Loop: the same engine, one strength and one seed at "
-        "a time. scikit-learn: a loop over its estimators on the same splits, without the losses. "
-        "Difference: largest between the validation losses of the first two; perceptrons are "
+        "one compiled program for perceptrons. Loop, of perceptrons: the same engine, one strength "
+        "and one seed at a time, compiled before. scikit-learn: a loop over its estimators on the "
+        "same splits, without the losses. Difference: largest between the validation losses of "
+        "lanes and loop; perceptrons are "
         "trained in float32 at a large learning rate, which blows rounding up at weak penalties.",
         "",
         "| data | model | lanes | compile | first run | at once, warm | loop | scikit-learn | "
@@ -128,14 +133,13 @@ def main() -> None:
     for data, model in CASES:
         with console.status(f"{data} {model}"):
             row = measure(data, model)
-        peer = row.get("sklearn")
-        ratio = f"{peer / row['at_once']:.1f}" if peer else "-"
-        lines.append(
-            f"| {data} | {model} | {row['lanes']} | {row['compile']:.2f} | {row['first']:.3f} "
-            f"| {row['at_once']:.3f} | {row['loop']:.3f} | {f'{peer:.3f}' if peer else '-'} "
-            f"| {row['loop'] / row['at_once']:.1f} "
-            f"| {ratio} | {row['agreement']:.0e} |"
-        )
+        cells = [data, model, str(row["lanes"])]
+        cells += [f"{row['compile']:.2f}", f"{row['first']:.3f}", f"{row['at_once']:.3f}"]
+        peers = [row.get(peer) for peer in ("loop", "sklearn")]
+        cells += ["-" if peer is None else f"{peer:.3f}" for peer in peers]
+        cells += ["-" if peer is None else f"{peer / row['at_once']:.1f}" for peer in peers]
+        cells.append("-" if row["agreement"] is None else f"{row['agreement']:.0e}")
+        lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     lines += ["", f"Peak memory of the whole benchmark: {peak_memory_mib():.0f} MiB."]
     pathlib.Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")

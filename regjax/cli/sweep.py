@@ -172,6 +172,9 @@ def _print_choices(results: dict[str, Any]) -> None:
             ("model", "minimum", "one s.e.", "validation", "± s.e.", _score(result), "zeros"),
         )
         for row in result.choices().to_dicts():
+            if row.get("learning_rate") is not None:
+                rate = row["learning_rate"]
+                notes.append(f"Note: {row['model']} on {data} is best at learning rate {rate:.3g}.")
             table.add_row(
                 row["model"],
                 f"{row['lambda_min']:.3g}",

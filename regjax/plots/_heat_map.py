@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
@@ -16,7 +18,7 @@ def heat_map(
     y: np.ndarray,
     values: np.ndarray,
     *,
-    mark: tuple[float, float] | None = None,
+    mark: tuple[Any, Any] | None = None,
     label: str = "",
 ) -> None:
     """Draw positive values over a grid of x and y; cells without a finite value stay empty.

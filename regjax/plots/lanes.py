@@ -40,9 +40,9 @@ def sweep_heat_map(run: SweepRun, x: str, y: str, metric: str | None = None) -> 
     ordered = summary.with_columns((sign * summary[name]).alias("_cost")).sort("_cost")
     cells = ordered.unique([x, y], keep="first", maintain_order=True)
     figure, (axis,) = panels(1, width=5.2, height=4.2)
-    values = (cells[column].cast(float).to_numpy() for column in (x, y, name))
+    columns, rows, values = (cells[column].cast(float).to_numpy() for column in (x, y, name))
     mark = (best.hyperparameters[x], best.hyperparameters[y])
-    heat_map(axis, *values, mark=mark, label=name)
+    heat_map(axis, columns, rows, values, mark=mark, label=name)
     axis.set(xlabel=x, ylabel=y)
     return figure
 
@@ -88,7 +88,8 @@ def sweep_curves(run: SweepRun, metric: str | None = None, *, most: int = 7) -> 
         low, high = [np.min(s) for s in spread], [np.max(s) for s in spread]
         axis.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
     axis.set(xlabel="step", ylabel=name)
-    if curves[name].min() > 0 and curves[name].max() > 10 * curves[name].min():
+    values = curves[name].drop_nulls().to_numpy()
+    if 0 < 10 * values.min() < values.max():
         axis.set_yscale("log")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure

@@ -239,7 +239,7 @@ def _result(
         fitted={},
         rule=rule,
         seconds=run.times,
-        settings=settings | {"lanes_at_a_time": run.plan["shapes"], "plan": run.plan},
+        settings=settings | {"plan": run.plan},
     )
     n_features = table.X.shape[1]
     params, fitted = {}, {}

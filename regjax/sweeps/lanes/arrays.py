@@ -89,5 +89,5 @@ def _kind(leaf: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 def _restore(array: np.ndarray, like: Any) -> Any:
     if _is_key(like):
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(like))
     return array

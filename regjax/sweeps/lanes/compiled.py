@@ -21,6 +21,11 @@ from jax.sharding import Mesh, PartitionSpec
 from regjax._arrays import Tree
 
 
+def key_kind() -> str:
+    """Return the caller's kind of random keys."""
+    return str(jax.config.read("jax_default_prng_impl"))
+
+
 class Shape(NamedTuple):
     """Of a block: how many seeds, and how many lanes of each."""
 
@@ -46,7 +51,7 @@ class Setting:
     shape: Shape
     dtype: str
     devices: tuple[Any, ...]
-    prng: str = dataclasses.field(default_factory=lambda: jax.config.jax_default_prng_impl)
+    prng: str = dataclasses.field(default_factory=key_kind)
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context of the precision, which is a setting of the thread."""

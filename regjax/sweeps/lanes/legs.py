@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from regjax.sweeps.lanes.compiled import Setting, Shape
+from regjax.sweeps.lanes.compiled import Setting, Shape, key_kind
 from regjax.sweeps.lanes.grid import Value
 from regjax.sweeps.lanes.programs import (
     Arrays,
@@ -109,7 +109,7 @@ class Programs:
     def __init__(self, jobs: Sequence[GroupJob], devices: Sequence[Any], *, freezes: bool) -> None:
         self.jobs, self.devices, self.freezes = jobs, tuple(devices), freezes
         # Programs are made by threads, which do not see the caller's kind of keys.
-        self._prng = jax.config.jax_default_prng_impl
+        self._prng = key_kind()
         self._made: dict[tuple[int, Shape], Program] = {}
         self._lock = threading.Lock()
         self._locks: dict[tuple[int, Shape], threading.Lock] = {}

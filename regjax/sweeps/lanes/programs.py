@@ -49,11 +49,13 @@ class Program(Protocol):
 
     Attributes:
         text: what it computes, for a fingerprint.
-        metrics: shape per lane of what is measured, by name; None if not known beforehand.
     """
 
     text: str
-    metrics: dict[str, tuple[int, ...]] | None
+
+    @property
+    def metrics(self) -> dict[str, tuple[int, ...]] | None:
+        """Shape per lane of what is measured, by name; None if not known beforehand."""
 
     @property
     def bytes(self) -> int:
@@ -197,7 +199,8 @@ class HostProgram:
         self, fit: Callable[..., Fit], text: str, shape: tuple[int, int], shared: Sequence[Any]
     ) -> None:
         self._fit, self._shape, self._shared = fit, shape, shared
-        self.text, self.bytes, self.metrics = text, 0, None
+        self.text, self.bytes = text, 0
+        self.metrics: dict[str, tuple[int, ...]] | None = None
 
     def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
         return [1]
