@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ from regjax._arrays import Tree
 
 def key_kind() -> str:
     """Return the caller's kind of random keys."""
-    return str(jax.config.read("jax_default_prng_impl"))
+    # Settings of JAX are attributes that its types do not name.
+    return operator.attrgetter("jax_default_prng_impl")(jax.config)
 
 
 class Shape(NamedTuple):
