@@ -1,0 +1,112 @@
+"""The claims of the experiments on optimizers, at a small size."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import equivalences, what_adamw_minimises
+from experiments.what_adamw_minimises import theory as minima
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def verdicts(module, records):
+    return {claim.text: claim.holds for claim in module.claims(records)}
+
+
+# --- equivalences ---
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    config = equivalences.Config(
+        n_steps=200, least_strength=1e-2, n_strengths=41, n_network_steps=60
+    )
+    return equivalences.run(config, jax.random.key(1))
+
+
+def test_what_is_equal_is_so_to_rounding_and_what_is_not_is_far_apart(pairs):
+    holds = verdicts(equivalences, pairs)
+    # The constant of proposition 3 is wrong in print.
+    assert [text for text in holds if not holds[text]] == [
+        text for text in holds if "as printed" in text
+    ]
+    assert len(holds) == len(pairs) == 15
+    assert equivalences.draw(pairs).axes
+
+
+def test_a_pair_that_comes_apart_or_together_is_seen(pairs):
+    for record in pairs:
+        equal = record["largest gap"] <= equivalences.ROUNDING
+        changed = dict(record, **{"largest gap": 1e-10 if equal else 1e-3})
+        if record["relation"] == equivalences.SECOND_ORDER:
+            changed["gaps"] = np.sqrt(record["gaps"]).tolist()
+        (claim,) = equivalences.claims([changed])
+        assert not claim.holds
+
+
+def test_one_step_of_adam_prox_nears_adamw_by_the_square_of_the_rate(pairs):
+    (record,) = (r for r in pairs if r["relation"] == equivalences.SECOND_ORDER)
+    ratios = np.divide(record["gaps"][:-1], record["gaps"][1:])
+    np.testing.assert_allclose(ratios[-1], 4, rtol=0.03)
+    assert np.all(np.diff(np.abs(ratios - 4)) < 0)
+
+
+def test_the_posterior_mode_under_a_laplace_prior_has_zeros(pairs):
+    (alive,) = (r["x"][0] for r in pairs if r["pair"] == "Laplace prior, L1")
+    assert 0 < alive < equivalences.Config().n_features
+
+
+# --- what AdamW minimises ---
+
+
+@pytest.fixture(scope="module")
+def ends():
+    config = what_adamw_minimises.Config(n_steps=20_000, n_matrix_steps=3000)
+    return what_adamw_minimises.run(config, jax.random.key(0))
+
+
+def test_optimizers_end_where_theory_says(ends):
+    distances = {}
+    for record in ends:
+        distances.setdefault(record["optimizer"], []).append(record["distance"])
+    for name in ("sgd_l2", "sgdw", "adam_l2", "prox_sgd, L1", "prox_adam, L1"):
+        assert max(distances[name]) < 1e-9
+    for name in ("adamw", "lionw", "adamw, cautious"):
+        assert max(distances[name]) < 2e-3
+    assert max(distances["exact muonw"] + distances["exact muonw, wide"]) < 1e-4
+    # In the plane; in space Adam is slow along the trade-off that the norm makes.
+    assert distances["adamw, target norm"][0] < 1e-3
+    assert what_adamw_minimises.draw(ends).axes
+
+
+def test_theory_is_what_can_be_written_down(ends):
+    config = what_adamw_minimises.Config()
+    optimum, lambda_ = np.array(config.optimum), config.lambda_
+    expected = {r["optimizer"]: r["expected"] for r in ends if r["loss"] in ("space", "wide")}
+    soft = np.sign(optimum) * np.maximum(np.abs(optimum) - lambda_, 0)
+    for name, closed_form in (
+        ("sgdw", optimum / (1 + lambda_)),
+        ("adamw", np.clip(optimum, -1 / lambda_, 1 / lambda_)),
+        ("prox_adam, L1", soft),
+        ("exact muonw, wide", np.minimum([3, 2, 0.5, 0.2], 2 / lambda_)),
+    ):
+        np.testing.assert_allclose(expected[name], closed_form, atol=1e-9)
+
+
+def test_newton_schulz_leaves_muon_outside_the_ball_and_within_its_own(ends):
+    (muon,) = (r for r in ends if r["optimizer"] == "muonw")
+    wall = 1 / what_adamw_minimises.Config().lambda_
+    assert 1.05 * wall < max(muon["end"]) <= minima.largest_singular_value() * wall
+    holds = verdicts(what_adamw_minimises, [muon])
+    assert list(holds.values()) == [False, True]
+    muon["end"][0] = 1.3 * wall
+    assert list(verdicts(what_adamw_minimises, [muon]).values()) == [False, False]
+
+
+def test_the_gallery_shows_the_figure_of_the_experiment():
+    shown = ROOT / "docs" / "figures" / "what_adamw_minimises.png"
+    kept = ROOT / "experiments" / "what_adamw_minimises" / "figure.png"
+    assert shown.read_bytes() == kept.read_bytes()
