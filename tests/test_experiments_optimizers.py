@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import equivalences, what_adamw_minimises
+from experiments import equivalences, rotational_equilibrium, what_adamw_minimises
+from experiments.rotational_equilibrium import theory as equilibria
 from experiments.what_adamw_minimises import theory as minima
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -110,3 +111,73 @@ def test_the_gallery_shows_the_figure_of_the_experiment():
     shown = ROOT / "docs" / "figures" / "what_adamw_minimises.png"
     kept = ROOT / "experiments" / "what_adamw_minimises" / "figure.png"
     assert shown.read_bytes() == kept.read_bytes()
+
+
+# --- rotational equilibrium ---
+
+
+@pytest.fixture(scope="module")
+def turns():
+    config = rotational_equilibrium.Config(
+        n_seeds=1,
+        n_steps=12_000,
+        size=64,
+        strengths=(1.0, 3.0),
+        starts=(0.5, 1.5),
+        n_network_steps=200,
+        hidden=32,
+    )
+    return rotational_equilibrium.run(config, jax.random.key(0))
+
+
+def test_random_walks_come_to_rest_where_theory_says(turns):
+    walks = [record for record in turns if record["weights"] == "random walk"]
+    for record in walks:
+        for quantity in ("norm", "rotation"):
+            assert record[quantity] == pytest.approx(record[f"{quantity}, theory"], rel=0.05)
+    # Norms came from both sides, and rotation did not follow the size of the gradient.
+    rotations = {}
+    for record in walks:
+        if record["start"] != 1:
+            first = record["norms"][0] / record["norm, theory"]
+            assert first > 1.05 if record["start"] > 1 else first < 0.97
+        elif record["lambda"] == walks[-1]["lambda"] or "L2" not in record["optimizer"]:
+            rotations.setdefault(record["optimizer"], {})[record["gradient scale"]] = record
+    adam_l2 = rotations["Adam, L2"]
+    assert adam_l2[0.25]["rotation"] > 2 * adam_l2[4.0]["rotation"]
+    assert rotational_equilibrium.draw(turns).axes
+
+
+def test_the_claims_of_rotations_are_read_from_the_records(turns):
+    holds = verdicts(rotational_equilibrium, turns)
+    about_walks = {text: held for text, held in holds.items() if "network" not in text}
+    assert len(about_walks) == 12
+    assert all(about_walks.values())
+    changed = [dict(record, norm=1.06 * record["norm"]) for record in turns]
+    for record in changed:
+        if record["gradient scale"] == 4:
+            record["rotation"] *= 1.2
+    assert not any(
+        held
+        for text, held in verdicts(rotational_equilibrium, changed).items()
+        if "network" not in text
+    )
+    level = [dict(record, rotation=1.0) for record in turns]
+    for text, held in verdicts(rotational_equilibrium, level).items():
+        assert "layers" not in text or held == ("Adam, L2" not in text)
+
+
+def test_signs_of_lion_are_correlated_as_theory_has_it():
+    """The norm at rest from the correlations of a simulated walk of signs."""
+    b1, b2 = 0.9, 0.97
+    gradients = np.random.default_rng(0).normal(size=(6000, 400))
+    momentum, signs = np.zeros(400), []
+    for g in gradients:
+        signs.append(np.sign((1 - b1) * g + b1 * momentum))
+        momentum = b2 * momentum + (1 - b2) * g
+    # The variance of a sum over many steps is their number times the sum of correlations.
+    sums = np.reshape(signs, (10, 600, 400)).sum(axis=1)
+    total = np.mean(sums[1:] ** 2) / 600
+    at_rest = equilibria.lion(0.01, 0.5, 1.0, 100, b1, b2)
+    # A window of 600 steps cuts off what reaches across its ends, about 1 / (1 - b2) of them.
+    assert at_rest.norm == pytest.approx(np.sqrt(0.01 * 100 * total / (2 * 0.5)), rel=0.05)
