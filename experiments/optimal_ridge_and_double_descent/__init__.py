@@ -117,10 +117,10 @@ def claims(records: Sequence[Record]) -> list[Claim]:
             abs(worst - p) <= 1,
         ),
         Claim(
-            "least squares gets worse with more samples before that",
-            f"least risk below {p} samples well before {p}",
-            f"at {least} samples",
-            "the nearest tenth is not before",
+            "short of that least squares gets worse with more samples",
+            f"from before {0.9 * p:g} samples on",
+            f"from {least} samples on",
+            "none",
             least < 0.9 * p,
         ),
         Claim(

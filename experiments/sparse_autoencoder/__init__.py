@@ -19,7 +19,7 @@ from regjax.sweeps import run_lanes
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """`python -m experiments.sparse_autoencoder`, about 20 s on 2 cores.
+    """`python -m experiments.sparse_autoencoder`, about 10 s on 2 cores.
 
     One hidden layer of ReLUs, wider than the input; decoder columns have norm 1, so that
     the penalty cannot be escaped by shrinking activations and growing the decoder.
