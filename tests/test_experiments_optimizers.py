@@ -6,7 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import equivalences, rotational_equilibrium, what_adamw_minimises
+from experiments import (
+    equivalences,
+    rotational_equilibrium,
+    routes_to_l1,
+    what_adamw_minimises,
+)
 from experiments.rotational_equilibrium import theory as equilibria
 from experiments.what_adamw_minimises import theory as minima
 
@@ -181,3 +186,59 @@ def test_signs_of_lion_are_correlated_as_theory_has_it():
     at_rest = equilibria.lion(0.01, 0.5, 1.0, 100, b1, b2)
     # A window of 600 steps cuts off what reaches across its ends, about 1 / (1 - b2) of them.
     assert at_rest.norm == pytest.approx(np.sqrt(0.01 * 100 * total / (2 * 0.5)), rel=0.05)
+
+
+# --- routes to L1 ---
+
+
+@pytest.fixture(scope="module")
+def routes():
+    config = routes_to_l1.Config(
+        problems=("sparse regression", "sparse regression, minibatches"),
+        strength=0.3,
+        n_samples=40,
+        n_features=12,
+        n_nonzero=3,
+        batch_size=20,
+        n_seeds=1,
+        n_steps=1500,
+        learning_rates=(0.01, 0.1),
+        n_lbfgs_steps=60,
+    )
+    return routes_to_l1.run(config, jax.random.key(0))
+
+
+def test_proximal_routes_end_in_the_lasso_with_its_zeros(routes):
+    assert max(record["duality gap"] for record in routes) < 1e-13
+    exact = [record for record in routes if "minibatches" not in record["problem"]]
+    for record in exact:
+        if record["route"] in ("ISTA", "FISTA", "prox_adam"):
+            assert abs(record["above the optimum"]) < 1e-12
+            assert record["right zeros"] == record["zeros of the lasso"] > 0
+            assert record["wrong zeros"] == 0
+            assert record["above"][0] > 1e-3
+        elif record["route"] == "spred, L-BFGS":
+            assert abs(record["above the optimum"]) < 1e-9
+        elif record["route"] == "prox_adamw":
+            assert record["above the optimum"] > 1e-3
+        if "subgradient" in record["route"]:
+            assert record["right zeros"] == record["wrong zeros"] == 0
+            assert record["above the optimum"] > 0
+    assert routes_to_l1.draw(routes).axes
+
+
+def test_the_claims_of_routes_are_read_from_the_records(routes):
+    holds = verdicts(routes_to_l1, routes)
+    for text in (
+        "L1 in the loss leaves no exact zero",
+        "ISTA and FISTA end in the lasso",
+        "ISTA and FISTA have the lasso's zeros",
+        "prox_adam ends in the lasso",
+        "prox_adam has the lasso's zeros",
+        "prox_adamw does not end in the lasso",
+    ):
+        assert holds[text]
+    changed = [dict(record, **{"wrong zeros": 1.0, "above the optimum": 1e-5}) for record in routes]
+    for record in changed:
+        record["steps"] = 10 if record["route"] == "ISTA" else None
+    assert not any(verdicts(routes_to_l1, changed).values())
