@@ -30,7 +30,7 @@ TOLERANCE, BALANCE = 0.05, 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """`python -m experiments.rotational_equilibrium`, about 30 s on 2 cores.
+    """`python -m experiments.rotational_equilibrium`, about 20 s on 2 cores.
 
     First a random walk: a weight vector and random gradients, orthogonal to it and inversely
     proportional to its norm. Then a network of normalised neurons on the digits.

@@ -33,7 +33,7 @@ _PROBLEMS = ("diabetes", "sparse regression", "sparse regression, minibatches")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """`python -m experiments.routes_to_l1`, about 60 s on 2 cores.
+    """`python -m experiments.routes_to_l1`, about 50 s on 2 cores.
 
     Columns and response have standard deviation 1. Learning rates of optimizers fall to 0 along a
     cosine; of those tried, the one of the lowest objective at the end is kept.
