@@ -44,7 +44,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", f"experiments.{name}"], check=True)
         if before is not None:
             wrong[name] = differences(kept_records(module), before, module.RTOL)
-    _PAGE.write_text(page([importlib.import_module(f"experiments.{n}") for n in names()]))
+    modules = [importlib.import_module(f"experiments.{name}") for name in names()]
+    _PAGE.write_text(page(modules), encoding="utf-8")
     for name, found in wrong.items():
         print(f"{name}: {len(found)} differences" if found else f"{name}: as it was")
         for line in found[:5]:

@@ -141,7 +141,12 @@ def _write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def _print_records(records: Sequence[Record]) -> None:
-    columns = [name for name, value in records[0].items() if not isinstance(value, list)]
+    # Records of several questions have a few columns in common.
+    columns = [
+        name
+        for name in records[0]
+        if all(name in r and not isinstance(r[name], list | dict) for r in records)
+    ]
     table = Table()
     for name in columns:
         table.add_column(name)

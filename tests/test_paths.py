@@ -350,6 +350,27 @@ def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size, monkeyp
         assert not np.any((path.coef != 0) & (np.abs(path.coef) < 1e-12))
 
 
+def test_lassos_of_many_lanes_are_walked_like_each_alone(monkeypatch):
+    def forbidden(*args, **kwargs):
+        raise AssertionError("the homotopy left something to do")
+
+    for engine in ("gram_paths", "solve_active"):
+        monkeypatch.setattr(f"regjax.paths._solve.{engine}", forbidden)
+    rng = np.random.default_rng(5)
+    # Columns in a row that resemble each other: variables come, go and come back.
+    X = np.cumsum(rng.normal(size=(400, 90)), axis=1)
+    Y = X[:, ::9] @ rng.normal(size=(10, 3)) + 5 * rng.normal(size=(400, 3))
+    weight = rng.multinomial(400, np.full(400, 1 / 400), size=3).astype(float)
+    chosen = {"penalty_weights": 10.0 ** rng.uniform(-3, 3, size=90), "n_lambdas": 25}
+    whole = lasso_path(X, Y, sample_weight=weight, **chosen)
+    again = lasso_path(X, Y, sample_weight=weight, **chosen)
+    np.testing.assert_array_equal(whole.coef, again.coef)
+    assert whole.duality_gap.max() <= 1e-12
+    for i, j in np.ndindex(3, 3):
+        alone = lasso_path(X, Y[:, j], sample_weight=weight[i], **chosen)
+        np.testing.assert_allclose(whole.coef[i, j], alone.coef, rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.parametrize(("n", "p"), [(30, 50), (30, 200), (50, 20)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_at_lambda_0_stands_the_least_squares_solution_of_least_penalty(n, p, weighted):

@@ -5,7 +5,6 @@ import pytest
 import scipy.sparse
 
 from regjax.paths import _segments, _walks, elastic_net_cv, elastic_net_path, k_folds
-from regjax.paths._homotopy import Walk
 from regjax.paths._screened import screened_path
 
 N, P = 30, 600
@@ -47,12 +46,13 @@ def in_play(monkeypatch):
     def forbidden(*args, **kwargs):
         raise AssertionError("the walk left something to do")
 
-    def back(self, saved, lanes):
-        backs.extend([len(lanes)] * bool(len(lanes)))
-        real(self, saved, lanes)
+    def read_off(pieces, state, right, index, lambdas, paths):
+        back = int(np.count_nonzero(pieces.here[0] > lambdas[:, -1])) - len(right)
+        backs.extend([back] * bool(back))
+        real(pieces, state, right, index, lambdas, paths)
 
-    real = Walk.back
-    monkeypatch.setattr(Walk, "back", back)
+    real = _segments.read_off
+    monkeypatch.setattr(_segments, "read_off", read_off)
     monkeypatch.setattr("regjax.paths._solve.screened_path", forbidden)
 
     def choose(number, first=_segments._FIRST_KINKS):
@@ -121,6 +121,24 @@ def test_a_column_that_depended_on_others_enters_when_they_leave(factor, in_play
     in_play(P)
     path = elastic_net_path(np.c_[X, factor * sums], Y, lambda_min_ratio=1e-3)
     assert path.duality_gap.max() <= 1e-11
+
+
+def test_a_singular_active_set_is_left_to_another_engine(monkeypatch):
+    X, Y = make()
+    calls = []
+
+    def singular(inner):
+        calls.append(len(inner))
+        if len(calls) == 3:
+            raise np.linalg.LinAlgError
+        return real(inner)
+
+    whole, real = elastic_net_path(X, Y, n_lambdas=30), np.linalg.cholesky
+    monkeypatch.setattr(np.linalg, "cholesky", singular)
+    path = elastic_net_path(X, Y, n_lambdas=30)
+    assert len(calls) == 3
+    assert path.duality_gap.max() <= 1e-12
+    np.testing.assert_allclose(path.coef, whole.coef, rtol=1e-7, atol=1e-9)
 
 
 def test_folds_are_walked_with_few_columns_too(in_play):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.report import Record
+from experiments.report import Claim, Record
 from regjax.paths import ridge_path
 
 # Samples, closer to each other about the peak at 60 features.
@@ -36,6 +36,9 @@ class Config:
     drawn: tuple[float, ...] = (0.0, 0.01, 0.05, 1.0)
 
 
+RTOL = 1e-6
+
+
 def run(config: Config, key: jax.Array) -> list[Record]:
     """Return by number of samples the mean risk of every strength, and what theory says."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -57,6 +60,7 @@ def _record(n: int, config: Config, rng: np.random.Generator) -> Record:
     at_theory = int(np.flatnonzero(strengths == 1.0)[0])
     return {
         "samples": n,
+        "features": p,
         "no penalty": float(mean[-1]),
         "no penalty, theory": risk_without_penalty(n, config),
         "best strength": float(mean[best]),
@@ -90,26 +94,89 @@ def risk_without_penalty(n: int, config: Config) -> float | None:
     return 1 - n / p + config.noise**2 * n / (p - n - 1)
 
 
+def claims(records: Sequence[Record]) -> list[Claim]:
+    """Return what the paper says of the peak and of the best strength."""
+    p = records[0]["features"]
+    n = np.array([record["samples"] for record in records])
+    free = np.array([record["no penalty"] for record in records])
+    theory = np.array([record["no penalty, theory"] or np.inf for record in records])
+    error = np.array([record["standard errors"][-1] for record in records])
+    # Nearer to the peak the risk of a draw has no variance, and the mean of many no law.
+    far = np.abs(n - p) > 3
+    deviation = np.max(np.abs(free - theory)[far] / error[far])
+    before, worst = n < p, int(n[free.argmax()])
+    least = int(n[before][free[before].argmin()])
+    units = [record["best strength, in units of theory's"] for record in records]
+    rise, allowed = _largest_rise(records)
+    return [
+        Claim(
+            "least squares is worst where samples are as many as features",
+            f"{p} samples",
+            f"{worst} samples",
+            "1 sample",
+            abs(worst - p) <= 1,
+        ),
+        Claim(
+            "short of that least squares gets worse with more samples",
+            f"from before {0.9 * p:g} samples on",
+            f"from {least} samples on",
+            "none",
+            least < 0.9 * p,
+        ),
+        Claim(
+            "risk of least squares, by theory",
+            "noise^2 p / (n - p - 1), or its like below p",
+            f"off by at most {deviation:.1f} standard errors",
+            "4 standard errors, more than 3 samples from the peak",
+            bool(deviation <= 4),
+        ),
+        Claim(
+            "the best strength is noise^2 p / ||w||^2 at every number of samples",
+            f"best of {len(records[0]['strengths'])} at {len(records)} of {len(records)}",
+            f"at {units.count(1.0)}",
+            "the step of the grid",
+            units.count(1.0) == len(records),
+        ),
+        Claim(
+            "the risk at the best strength never rises with more samples",
+            "largest rise at most 0",
+            f"{rise:.2g}",
+            f"2 standard errors of a difference, {allowed:.2g}",
+            rise <= allowed,
+        ),
+    ]
+
+
+def _largest_rise(records: Sequence[Record]) -> tuple[float, float]:
+    """Return the largest rise of the risk at theory's strength, and what chance allows there."""
+    k = records[0]["strengths"].index(1.0)
+    risk = np.array([record["risks"][k] for record in records])
+    error = np.array([record["standard errors"][k] for record in records])
+    allowed = 2 * np.hypot(error[1:], error[:-1])
+    i = int(np.argmax(np.diff(risk) / allowed))
+    return float(np.diff(risk)[i]), float(allowed[i])
+
+
 _COLORS = ("#D55E00", "#E69F00", "#009E73", "#0072B2")
 
 
 def draw(records: Sequence[Record]) -> Figure:
     """Return the risk over the number of samples, and over the strength at three numbers."""
-    config = Config()
     figure = Figure(figsize=(11.4, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.45, 1), sharey=True)
     n = np.array([record["samples"] for record in records])
     risks = np.array([record["risks"] for record in records])
     errors = np.array([record["standard errors"] for record in records])
     strengths = records[0]["strengths"]
-    for strength, color, marker in zip(config.drawn, _COLORS, "o^sD", strict=True):
+    for strength, color, marker in zip(Config().drawn, _COLORS, "o^sD", strict=True):
         k = strengths.index(strength)
         label = "no penalty" if strength == 0 else f"{strength:g} x the best strength"
         label = "the best strength" if strength == 1 else label
         left.errorbar(
             n, risks[:, k], errors[:, k], color=color, marker=marker, ms=4, lw=1.2, label=label
         )
-    for side in (n < config.n_features, n > config.n_features):
+    p = records[0]["features"]
+    for side in (n < p, n > p):
         theory = [record["no penalty, theory"] for record in records]
         shown = [i for i in np.flatnonzero(side) if theory[i] is not None]
         left.plot(
@@ -121,7 +188,7 @@ def draw(records: Sequence[Record]) -> Figure:
             zorder=5,
             label="no penalty, theory" if side[0] else None,
         )
-    left.axvline(config.n_features, color="0.7", lw=0.8, zorder=0)
+    left.axvline(p, color="0.7", lw=0.8, zorder=0)
     left.set(yscale="log", xlabel="samples", ylabel="risk, $||b - w||^2$", ylim=(0.05, 60))
     left.legend(fontsize=9, frameon=False)
     for wanted, color, marker in zip((30, 60, 120), _COLORS[1:], "^sD", strict=True):

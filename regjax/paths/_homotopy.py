@@ -1,14 +1,13 @@
 """The exact lasso path of several lanes at once, kink by kink.
 
 Between two kinks coefficients and correlations are linear in lambda; at a kink one variable
-enters or leaves the active set. All lanes advance together, each through kinks of its own: a
-variable that enters and one that leaves are both a rank-one update of the inverse Gram matrix of
-the active set, so lanes need no branches. References: Osborne, Presnell and Turlach (2000), "A new
-approach to variable selection in least squares problems"; Efron and others (2004), "Least angle
-regression", section 3.1.
+enters or leaves the active set. All lanes advance together, each through kinks of its own.
+References: Osborne, Presnell and Turlach (2000), "A new approach to variable selection in least
+squares problems"; Efron and others (2004), "Least angle regression", section 3.1.
 
-Columns are divided by their factors of lambda, and coefficients multiplied by them, so that all
-correlations have the one bound lambda.
+A variable that enters and one that leaves are both a pivot of the Gram matrix (Goodnight 1979, "A
+tutorial on the SWEEP operator"), so lanes need no branches. A pivot takes a product `w w'` away;
+all that is ever formed of the pivoted matrix is the column of the variable that moves.
 
 The caller certifies what comes out: rounding grows with the number of kinks, and dependent
 columns are left out until the active set changes.
@@ -21,213 +20,238 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 _DEPENDENT = 1e-10
+_ACTIVE, SHUT = 0.0, -np.inf
 
 
 class Design(Protocol):
-    """The columns in play of every lane, centred and divided by their factors of lambda."""
+    """The columns in play of every lane, centred and of unit length or less.
 
-    def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
-        """Keep what is needed of `columns` as the new active ones in `slots`."""
+    Attributes:
+        squares: (n_lanes, n_columns).
+    """
 
-    def inner(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return each lane's products of one column with the active ones, and its square."""
+    squares: np.ndarray
 
-    def slopes(self, d: np.ndarray) -> np.ndarray:
-        """Return (n_lanes, n_columns) products of the columns with the active ones times d."""
+    def products(self, columns: np.ndarray) -> np.ndarray:
+        """Return (n_lanes, k, n_columns) products of `columns` (n_lanes, k) with all, fresh."""
 
 
 class GramDesign:
-    """Lanes given by their Gram matrices (n_weightings, p, p): every column has its own slot.
-
-    Lanes of one weighting are neighbours.
-    """
+    """Lanes given by their Gram matrices (n_weightings, p, p), those of one weighting together."""
 
     def __init__(self, gram: np.ndarray, n_lanes: int) -> None:
         self._gram = gram
         self._of = np.repeat(np.arange(len(gram)), n_lanes // len(gram))
-        self._lane = np.arange(n_lanes)
+        self.squares = np.einsum("lpp->lp", gram)[self._of]
 
-    def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
-        pass
+    def products(self, columns: np.ndarray) -> np.ndarray:
+        return self._gram[self._of[:, None], columns]
 
-    def inner(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._gram[self._of, columns]
-        return rows, rows[self._lane, columns]
-
-    def slopes(self, d: np.ndarray) -> np.ndarray:
-        by_weighting = d.reshape(len(self._gram), -1, d.shape[1])
-        return np.matmul(by_weighting, self._gram).reshape(d.shape)
-
-
-class Piece(NamedTuple):
-    """What lanes are between two kinks: `b + (here - lambda) d` in the slots."""
-
-    here: np.ndarray
-    b: np.ndarray
-    d: np.ndarray
-    sign: np.ndarray
-    active: np.ndarray
+    def pivot(self, pivots: Tableau) -> None:
+        """Take away what pivots did: from here on every lane has a matrix of its own."""
+        w, factor = pivots.products()
+        total = np.matmul((w * factor[:, :, None]).transpose(0, 2, 1), w)
+        self._gram = np.subtract(self._gram[self._of], total, out=total)
+        self._of = np.arange(len(w))
 
 
-class Walk:
-    """How far lanes have come.
+class State(NamedTuple):
+    """Where lanes are.
 
     Attributes:
-        strength: (n_lanes, p) positive factors of lambda.
-        lambdas: (n_lanes, n_lambdas), descending.
-        paths: (n_lanes, n_lambdas, p) coefficients at the lambdas that were passed, else 0.
-        here: (n_lanes,) lambdas at which they are.
-        active: (n_lanes, capacity) which columns in play the slots hold, where they are used.
-        sign: (n_lanes, capacity) signs of the coefficients, 0 where a slot is not used.
-        b: (n_lanes, capacity) coefficients times their strengths.
-        inverse: (n_lanes, capacity, capacity) inverse Gram matrices of the active columns.
-        dependent: (n_lanes, p) whether a column was found to depend on the active ones.
+        strength: (n_lanes, n_columns) positive factors of lambda.
+        here: (n_lanes,) lambdas.
+        left: (n_lanes,) whether any column has left the active ones.
+        value: (n_lanes, n_columns) coefficients of active columns, correlations of the others.
+        rate: by how much `value` grows as lambda falls.
+        pull: signs of the active columns times their factors, 0 for the others.
+        door: the factor of a column that may enter, 0 of an active one, and `SHUT` of one that
+            depends on the active ones.
     """
 
-    _STATE = ("here", "active", "sign", "b", "inverse", "dependent")
+    strength: np.ndarray
+    here: np.ndarray
+    left: np.ndarray
+    value: np.ndarray
+    rate: np.ndarray
+    pull: np.ndarray
+    door: np.ndarray
 
-    def __init__(
-        self,
-        c: np.ndarray,
-        strength: np.ndarray,
-        lambdas: np.ndarray,
-        capacity: int,
-        paths: np.ndarray,
+    @classmethod
+    def before_all(cls, correlations: np.ndarray, strength: np.ndarray, end: np.ndarray) -> State:
+        """Return lanes with no active column, at the largest lambda that has none."""
+        here = np.maximum((np.abs(correlations) / strength).max(axis=1), end)
+        left, none = np.zeros(len(here), dtype=bool), np.zeros_like(correlations)
+        return cls(strength, here, left, correlations, none, none.copy(), strength.copy())
+
+    def of_columns(self, index: np.ndarray) -> State:
+        """Return a copy for the columns `index` (n_lanes, k)."""
+        strength, *parts = (
+            np.take_along_axis(part, index, axis=1) for part in (self.strength, *self[3:])
+        )
+        return State(strength, self.here.copy(), np.zeros_like(self.left), *parts)
+
+    def move(
+        self, k: int, index: np.ndarray, to: State, correlations: np.ndarray, slopes: np.ndarray
     ) -> None:
-        self.strength, self.lambdas, self.paths = strength, lambdas, paths
-        n_lanes = len(c)
-        self.here = np.maximum(np.abs(c).max(axis=1), lambdas[:, -1])
-        self.active = np.zeros((n_lanes, capacity), dtype=int)
-        self.sign, self.b = np.zeros((n_lanes, capacity)), np.zeros((n_lanes, capacity))
-        self.inverse = np.zeros((n_lanes, capacity, capacity))
-        self.dependent = np.zeros(strength.shape, dtype=bool)
+        """Take lane k to where `to`, of the columns `index`, has come."""
+        self.here[k] = to.here[k]
+        self.value[k], self.rate[k], self.pull[k] = correlations, -slopes, 0.0
+        if to.left[k]:
+            self.door[k] = self.strength[k]
+        self.door[k, index] = to.door[k]
+        active = np.flatnonzero(to.pull[k])
+        for mine, new in zip(self[3:6], to[3:6], strict=True):
+            mine[k, index[active]] = new[k, active]
 
-    @property
-    def direction(self) -> np.ndarray:
-        """(n_lanes, capacity) by how much `b` grows as lambda falls."""
-        return np.matmul(self.inverse, self.sign[:, :, None])[:, :, 0]
 
-    @property
-    def done(self) -> np.ndarray:
-        """(n_lanes,) which lanes have passed all lambdas."""
-        return self.here <= self.lambdas[:, -1]
+class Pieces(NamedTuple):
+    """What lanes are from each kink to the next: `value + (here - lambda) rate`.
 
-    def saved(self) -> tuple[np.ndarray, ...]:
-        """Return what `back` needs to come back here."""
-        return tuple(getattr(self, name).copy() for name in self._STATE)
+    The arrays are those of `State`, with a leading axis.
+    """
 
-    def back(self, saved: tuple[np.ndarray, ...], lanes: np.ndarray) -> None:
-        """Take some lanes back to where they were."""
-        for name, old in zip(self._STATE, saved, strict=True):
-            getattr(self, name)[lanes] = old[lanes]
+    here: np.ndarray
+    value: np.ndarray
+    rate: np.ndarray
+    pull: np.ndarray
 
-    def keep(self, pieces: list[Piece], index: np.ndarray) -> None:
-        """Read off the grid values between the first of `pieces` and here."""
-        here, b, d, sign, active = (np.stack(part) for part in zip(*pieces, strict=True))
-        grid = (self.lambdas < here[0][:, None]) & (self.lambdas >= self.here[:, None])
-        lane, j = np.nonzero(grid)
-        lambdas = self.lambdas[lane, j]
-        at = np.count_nonzero(here[:, lane] > lambdas, axis=0) - 1
-        values = b[at, lane] + (here[at, lane] - lambdas)[:, None] * d[at, lane]
-        # A rounding past zero is zero, and slots that are not used have no sign.
-        row, slot = np.nonzero(values * sign[at, lane] > 0)
-        at, lane, j = at[row], lane[row], j[row]
-        column = index[lane, active[at, lane, slot]]
-        self.paths[lane, j, column] = values[row, slot] / self.strength[lane, column]
 
-    def advance(
-        self, design: Design, c: np.ndarray, index: np.ndarray, n_kinks: int
-    ) -> list[Piece]:
-        """Go on for `n_kinks`, or until all lanes are done; return the pieces between kinks.
+class Tableau:
+    """Gram matrices with their active columns A pivoted in, as what pivots took away.
 
-        Args:
-            design: the columns in play.
-            c: (n_lanes, n_columns) their correlations here; they are overwritten.
-            index: (n_lanes, n_columns) which of all p columns they are.
+    The block of A is `2 I - G_AA^-1`, beside it stands `G_AA^-1 G_AI`, and the others have
+    `G_II - G_IA G_AA^-1 G_AI`. With the 2, that the operator in the books has not, pivots in and
+    out take away products of the same kind.
+
+    Args:
+        capacity: the most pivots.
+    """
+
+    def __init__(self, design: Design, capacity: int) -> None:
+        self._design, self.squares = design, design.squares
+        n_lanes, n_columns = self.squares.shape
+        self._lane = np.arange(n_lanes)
+        self._w = np.empty((n_lanes, capacity, n_columns))
+        self._factor = np.empty((n_lanes, capacity))
+        self._size = 0
+
+    def products(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return w (n_lanes, k, n_columns) and factors (n_lanes, k) of `factor w w'`."""
+        return self._w[:, : self._size], self._factor[:, : self._size]
+
+    def pivot_all(self, pull: np.ndarray) -> None:
+        """Pivot the columns whose `pull` is not 0: `(G_A - I_A)' G_AA^-1 (G_A - I_A)`.
+
+        Raises:
+            LinAlgError: if they are dependent.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self._advance(design, c, index, n_kinks)
+        self._size = int(np.count_nonzero(pull, axis=1).max())
+        slot = np.arange(self._size)
+        active = np.argsort(pull == 0, axis=1, kind="stable")[:, : self._size]
+        used = np.take_along_axis(pull, active, axis=1) != 0
+        rows = self._design.products(active) * used[:, :, None]
+        inner = np.take_along_axis(rows, active[:, None, :], axis=2) * used[:, None, :]
+        inner[:, slot, slot] += ~used
+        rows[self._lane[:, None], slot, active] -= used
+        self._w[:, : self._size] = np.linalg.solve(np.linalg.cholesky(inner), rows)
+        self._factor[:, : self._size] = 1.0
 
-    def _advance(
-        self, design: Design, c: np.ndarray, index: np.ndarray, n_kinks: int
-    ) -> list[Piece]:
-        here, active, sign, b, inverse = self.here, self.active, self.sign, self.b, self.inverse
-        lane, end = np.arange(len(c)), self.lambdas[:, -1]
-        own_slots = active.shape[1] == c.shape[1]
-        pieces: list[Piece] = []
-        # Infinite where a column cannot enter: it is active, or depends on the active ones.
-        shut = np.where(self.dependent[lane[:, None], index], np.inf, 0.0)
-        rows, slots = np.nonzero(sign)
-        shut[rows, active[rows, slots]] = np.inf
-        # What left at the last kink does not come back on the side where it was.
-        barred = lane[:0], lane[:0]
-        barred_side = here[:0]
+    def column(self, columns: np.ndarray) -> np.ndarray:
+        """Return (n_lanes, n_columns) a column of each lane."""
+        column = self._design.products(columns[:, None])[:, 0]
+        w, factor = self.products()
+        share = w[self._lane, :, columns] * factor
+        column -= np.matmul(share[:, None, :], w)[:, 0]
+        return column
 
-        while len(pieces) < n_kinks:
-            d = self.direction
-            pieces.append(Piece(here.copy(), b.copy(), d, sign.copy(), active.copy()))
-            a = design.slopes(d)
-            # Where a correlation would be at lambda = 0 tells which bound it meets first.
-            bound = here[:, None]
-            far = c - a * bound
-            side = np.sign(far)
-            room = np.maximum(bound - side * c, 1e-300)
-            np.abs(far, out=far)
-            far += room
-            share = np.divide(room, far, out=room)
-            share += shut
-            if len(barred_side):
-                share[barred] += np.where(side[barred] == barred_side, np.inf, 0.0)
-            entering = share.argmin(axis=1)
-            enter_at = share[lane, entering] * here
-            falls = -b / d
-            falls[~(falls > 0)] = np.inf
-            leaving = falls.argmin(axis=1)
-            leave_at = falls[lane, leaving]
-            first, left = np.minimum(enter_at, leave_at), here - end
-            going, t = first < left, np.minimum(first, left)[:, None]
-            b += t * d
-            a *= t
-            c -= a
-            # A lane that arrives is at the end exactly, whatever the difference rounds to.
-            np.copyto(here, np.where(going, here - t[:, 0], end))
-            if not going.any():
-                break
+    def pivot(self, w: np.ndarray, factor: np.ndarray) -> None:
+        """Take `factor w w'` away."""
+        self._w[:, self._size], self._factor[:, self._size] = w, factor
+        self._size += 1
 
-            leaves = going & (leave_at <= enter_at)
-            slot = entering if own_slots else np.abs(sign).argmin(axis=1)
-            cross, own = design.inner(entering)
-            vector = np.matmul(inverse, cross[:, :, None])[:, :, 0]
-            schur = own - np.einsum("lm,lm->l", cross, vector)
-            # The slot is taken where there is none left.
-            apart = (schur > _DEPENDENT * own) & (sign[lane, slot] == 0)
-            enters = going & ~leaves
-            if not apart.all():
-                rows = lane[enters & ~apart]
-                columns = entering[rows]
-                shut[rows, columns] = np.inf
-                self.dependent[rows, index[rows, columns]] = True
-                enters &= apart
-            vector[lane, slot] = -1.0
-            factor = np.where(enters, 1 / schur, 0.0)
-            rows, slots = lane[leaves], leaving[leaves]
-            barred, barred_side = (rows, active[rows, slots]), sign[rows, slots]
-            if len(rows):
-                vector[rows] = inverse[rows, :, slots]
-                factor[rows] = -1 / vector[rows, slots]
-            inverse += (factor[:, None] * vector)[:, :, None] * vector[:, None, :]
-            if len(rows):
-                inverse[rows, slots, :] = 0.0
-                inverse[rows, :, slots] = 0.0
-                b[rows, slots] = sign[rows, slots] = 0.0
-                shut[rows, active[rows, slots]] = 0.0
-                at, other = np.nonzero(self.dependent[rows[:, None], index[rows]])
-                shut[rows[at], other] = 0.0
-                self.dependent[rows] = False
-            rows = lane[enters]
-            columns, slots = entering[rows], slot[rows]
-            active[rows, slots], sign[rows, slots] = columns, side[rows, columns]
-            b[rows, slots] = 0.0
-            shut[rows, columns] = np.inf
-            design.enter(rows, slots, columns)
-        return pieces
+
+def advance(state: State, tableau: Tableau, end: np.ndarray, n_kinks: int) -> Pieces:
+    """Go on for `n_kinks`, or until all lanes are at their `end`; return the pieces between."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _advance(state, tableau, end, n_kinks)
+
+
+def _advance(state: State, tableau: Tableau, end: np.ndarray, n_kinks: int) -> Pieces:
+    strength, here, gone, value, rate, pull, door = state
+    first = np.arange(len(here)) * value.shape[1]
+    now = here, value, rate, pull
+    pieces = Pieces(*(np.empty((n_kinks, *part.shape)) for part in now))
+    for kink in range(n_kinks):
+        for kept, part in zip(pieces, now, strict=True):
+            kept[kink] = part
+        bound = here[:, None]
+        # Where it would be at lambda = 0 tells which bound a correlation meets first, and whether
+        # a coefficient comes to 0.
+        far = rate * bound
+        far += value
+        side = np.sign(far)
+        room = door * bound
+        room -= side * value
+        np.abs(far, out=far)
+        far += room
+        share = np.where((room <= 0) & (door <= _ACTIVE), np.inf, room / far)
+        moving = share.argmin(axis=1)
+        at = first + moving
+        # Rounding may have taken a correlation past its bound.
+        t, left = np.maximum(share.take(at), 0.0) * here, here - end
+        going, t = t < left, np.minimum(t, left)
+        value += t[:, None] * rate
+        # A lane that arrives is at the end exactly, whatever the difference rounds to.
+        here[:] = np.where(going, here - t, end)
+        if not going.any():
+            break
+
+        w, old = tableau.column(moving), pull.take(at)
+        leaves, tau, factors = old != 0, w.take(at), strength.take(at)
+        new = np.where(leaves, 0.0, side.take(at) * factors)
+        apart = leaves | (tau > _DEPENDENT * tableau.squares.take(at))
+        moves = going & apart
+        w.put(at, tau - 1)
+        factor = np.where(moves, 1 / (tau - 2 * leaves), 0.0)
+        rate -= (factor * (rate.take(at) + new))[:, None] * w
+        step = np.where(moves, new - old, 0.0)
+        rate.put(at, rate.take(at) + step)
+        pull.put(at, np.where(moves, new, old))
+        value.put(at, np.where(moves, old * here, value.take(at)))
+        tableau.pivot(w, factor)
+        rows = np.flatnonzero(going & leaves)
+        if len(rows):
+            # What depended on the active columns may not any longer.
+            gone[rows] = True
+            door[rows] = np.where(door[rows] == SHUT, strength[rows], door[rows])
+        shown = np.where(apart, np.where(leaves, factors, _ACTIVE), SHUT)
+        door.put(at, np.where(going, shown, door.take(at)))
+    return Pieces(*(kept[: kink + 1] for kept in pieces))
+
+
+def read_off(
+    pieces: Pieces,
+    state: State,
+    lanes: np.ndarray,
+    index: np.ndarray,
+    lambdas: np.ndarray,
+    paths: np.ndarray,
+) -> None:
+    """Fill in `paths` what `lanes` are at the lambdas between the first of `pieces` and `state`.
+
+    Args:
+        index: (n_lanes, n_columns) which of all p columns are in play.
+        lambdas: (n_lanes, n_lambdas), descending.
+        paths: (n_lanes, n_lambdas, p).
+    """
+    here, value, rate, pull = pieces
+    passed = (lambdas < here[0][:, None]) & (lambdas >= state.here[:, None])
+    lane, row = np.nonzero(passed[lanes])
+    lane = lanes[lane]
+    at = np.count_nonzero(here[:, lane] > lambdas[lane, row], axis=0) - 1
+    left = here[at, lane] - lambdas[lane, row]
+    values = value[at, lane] + left[:, None] * rate[at, lane]
+    # A rounding past zero is zero, and columns that are not active have no pull.
+    k, column = np.nonzero(values * pull[at, lane] > 0)
+    paths[lane[k], row[k], index[lane[k], column]] = values[k, column]

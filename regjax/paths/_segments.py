@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from regjax.paths._data import Columns
-from regjax.paths._homotopy import Walk
+from regjax.paths._homotopy import SHUT, State, Tableau, advance, read_off
 
 # Besides the most that can be active. Measured: of fewer, others pass their bounds too often.
 IN_PLAY = 192
@@ -29,26 +29,18 @@ _BEFORE_ALL = 1e9
 
 
 class _DataDesign:
-    """Columns `A` (n_lanes, n, n_columns) in play, and the active ones by slot."""
+    """Columns `A` (n_lanes, n_columns, n) in play."""
 
-    def __init__(self, A: np.ndarray, active: np.ndarray) -> None:
-        self._A, self._lane = A, np.arange(len(A))
-        self.active = A[self._lane[:, None], :, active]
+    def __init__(self, A: np.ndarray) -> None:
+        self._A, self._lane = A, np.arange(len(A))[:, None]
+        self.squares = np.einsum("lpn,lpn->lp", A, A)
 
-    def enter(self, lanes: np.ndarray, slots: np.ndarray, columns: np.ndarray) -> None:
-        self.active[lanes, slots] = self._A[lanes, :, columns]
-
-    def inner(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        new = self._A[self._lane, :, columns]
-        products = np.matmul(self.active, new[:, :, None])[:, :, 0]
-        return products, np.einsum("ln,ln->l", new, new)
-
-    def slopes(self, d: np.ndarray) -> np.ndarray:
-        return np.matmul(self.fitted(d)[:, None, :], self._A)[:, 0]
+    def products(self, columns: np.ndarray) -> np.ndarray:
+        return np.matmul(self._A[self._lane, columns], self._A.transpose(0, 2, 1))
 
     def fitted(self, b: np.ndarray) -> np.ndarray:
-        """Return (n_lanes, n) what coefficients of the slots give."""
-        return np.matmul(b[:, None, :], self.active)[:, 0]
+        """Return (n_lanes, n) what coefficients (n_lanes, n_columns) give."""
+        return np.matmul(b[:, None, :], self._A)[:, 0]
 
 
 def walk_segments(
@@ -59,8 +51,8 @@ def walk_segments(
     lambdas: np.ndarray,
     paths: np.ndarray,
     max_kinks: int,
-) -> Walk:
-    """Return the walk of lanes that weigh few rows.
+) -> np.ndarray:
+    """Walk lanes that weigh few rows, and return which have come to their end.
 
     Args:
         of: (n_lanes,) which weighting of the columns is a lane's.
@@ -73,45 +65,47 @@ def walk_segments(
     (n_lanes, n), p = response.shape, strength.shape[1]
     capacity = min(int((columns.weight[of] > 0).sum(axis=1).max()), p)
     n_columns = min(p, capacity + IN_PLAY)
-    c = columns.correlations(of, response) / strength
-    walk = Walk(c, strength, lambdas, capacity, paths)
-    near, first = np.abs(c) / walk.here[:, None], [np.zeros(p)] * n_lanes
-    lane, index = np.arange(n_lanes)[:, None], np.zeros((n_lanes, n_columns), dtype=int)
-    A, n_kinks = np.zeros((n_lanes, n, n_columns)), _FIRST_KINKS
-    while max_kinks > 0 and not walk.done.all():
-        going = np.flatnonzero(~walk.done)
+    end = lambdas[:, -1]
+    state = State.before_all(columns.correlations(of, response), strength, end)
+    near, first = np.abs(state.value) / (strength * state.here[:, None]), [np.zeros(p)] * n_lanes
+    index = np.zeros((n_lanes, n_columns), dtype=int)
+    A, n_kinks = np.zeros((n_lanes, n_columns, n)), _FIRST_KINKS
+    while max_kinks > 0 and (state.here > end).any():
+        going = np.flatnonzero(state.here > end)
         for k in going:
-            slots = np.flatnonzero(walk.sign[k])
-            active = index[k, walk.active[k, slots]]
             wanted = near[k] + first[k]
-            wanted[walk.dependent[k]] = 0.0
-            wanted[active] = np.inf
+            wanted[state.door[k] == SHUT] = 0.0
+            wanted[state.pull[k] != 0] = np.inf
             index[k] = np.argpartition(wanted, p - n_columns)[p - n_columns :]
-            walk.active[k, slots] = (index[k] == active[:, None]).argmax(axis=1)
-            A[k] = columns.many(of[k], index[k])
-            A[k] /= strength[k, index[k]]
-        design, before = _DataDesign(A, walk.active), walk.saved()
-        pieces = walk.advance(design, c[lane, index], index, n_kinks)
-        max_kinks -= len(pieces)
+            A[k] = columns.many(of[k], index[k]).T
+        design, local = _DataDesign(A), state.of_columns(index)
+        tableau = Tableau(design, capacity + n_kinks)
+        try:
+            tableau.pivot_all(local.pull)
+        except np.linalg.LinAlgError:
+            # Rounding has made an active set singular: the lanes are left to another engine.
+            break
+        pieces = advance(local, tableau, end, n_kinks)
+        max_kinks -= len(pieces.here)
 
-        residual, rise = response - design.fitted(walk.b), design.fitted(walk.direction)
+        active = local.pull != 0
+        residual = response - design.fitted(local.value * active)
+        rise = design.fitted(local.rate * active)
         vectors = np.concatenate([residual[going], rise[going]])
         found = columns.correlations(np.tile(of[going], 2), vectors).reshape(2, len(going), p)
-        wrong = []
+        right = []
         for k, new, slopes in zip(going, *found, strict=True):
-            new /= strength[k]
-            slopes /= strength[k]
-            size = np.abs(new) / walk.here[k]
-            passed = (size > 1 + _ROUNDING) & ~walk.dependent[k]
+            size = np.abs(new) / (strength[k] * local.here[k])
+            passed = (size > 1 + _ROUNDING) & (state.door[k] != SHUT)
             passed[index[k]] = False
             first[k] = _BEFORE_ALL * size * passed
-            if passed.any():
-                wrong.append(k)
-            else:
-                c[k] = new
+            if not passed.any():
+                right.append(k)
                 # In units of lambda: here, and at half of it.
-                near[k] = np.maximum(size, np.abs(2 / walk.here[k] * new - slopes))
-        walk.back(before, np.array(wrong, dtype=int))
-        walk.keep(pieces, index)
+                ahead = np.abs(2 / local.here[k] * new - slopes) / strength[k]
+                near[k] = np.maximum(size, ahead)
+                state.move(k, index[k], local, new, slopes)
+        read_off(pieces, local, np.array(right, dtype=int), index, lambdas, paths)
+        wrong = len(right) < len(going)
         n_kinks = max(n_kinks // 2, 1) if wrong else min(2 * n_kinks, _MOST_KINKS)
-    return walk
+    return state.here <= end

@@ -10,16 +10,18 @@ from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._gram import gram_paths, path_rows
 from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
-from regjax.paths._rows import duality_gaps
+from regjax.paths._rows import duality_gaps, row_dots
 from regjax.paths._screened import screened_path
-from regjax.paths._threads import run_each
+from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths._walks import walk_data, walk_grams
 
-# Measured: where the exact path of few columns or few rows beats iterations on all lambdas.
-_FEW_COLUMNS = 64
+# Measured: where the exact path of few columns or few rows beats iterations on all lambdas; of
+# more columns, that of several lanes or responses, which share the cost of a kink's calls.
+_FEW_COLUMNS = 200
+_SEVERAL, _FEW_COLUMNS_OF_SEVERAL = 4, 300
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
-_LARGE_GRAM = 200
+_SMALL_GRAM, _LARGE_GRAM = 64, 200
 # So few solutions are left to the active set at once.
 _FEW_SOLUTIONS = 8
 
@@ -41,8 +43,6 @@ class Solutions(NamedTuple):
 
 def wants_gram(n_samples: float, n_features: int) -> bool:
     """Return whether lanes are better served by Gram matrices than by the data."""
-    if n_features <= _FEW_COLUMNS:
-        return True
     return n_features <= _MANY_COLUMNS and not (n_samples <= _FEW_ROWS < n_features)
 
 
@@ -60,10 +60,14 @@ def solve_statistics(
     size = lanes[0].cross.shape[1]
     few = positive.size <= _FEW_SOLUTIONS and size <= _LARGE_GRAM
     if _walks(lanes, positive, l1_ratio) and not few:
-        done = {
-            i: Solutions(b, _gram_gaps(lanes[i], b, positive[i], l1_ratio))
-            for i, b in walk_grams(lanes, positive).items()
-        }
+        walked = walk_grams(lanes, positive)
+        worthwhile = positive.size * size >= MANY_ENTRIES
+        gaps = run_each(
+            lambda i: _lasso_gram_gaps(lanes[i], walked[i], positive[i]),
+            walked,
+            worthwhile=worthwhile,
+        )
+        done = {i: Solutions(walked[i], gap) for i, gap in zip(walked, gaps, strict=True)}
     ridge = l1_ratio == 0 and positive.size and not any(lane.bounded for lane in lanes)
     left = [] if ridge else [i for i in range(len(lanes)) if i not in done]
     if few:
@@ -84,7 +88,7 @@ def solve_statistics(
             solved = _append(solved, *_least_squares(lane), n_zero)
         return restored(lane, solved)
 
-    worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _FEW_COLUMNS and not ridge
+    worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _SMALL_GRAM and not ridge
     return run_each(solve, range(len(lanes)), worthwhile=worthwhile)
 
 
@@ -115,7 +119,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
             b, gap = ridge[0]
         elif i in walked:
             b = walked[i]
-            gap = np.stack([_lasso_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
+            gap = np.stack([_lasso_data_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
         for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
             one = lane._replace(cross=lane.cross[k : k + 1], scale=lane.scale[k : k + 1])
             b[k], gap[k] = screened_path(
@@ -185,7 +189,9 @@ def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
 
 def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
     sizes = {lane.cross.shape[1] for lane in lanes}
-    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
+    several = len(lanes) * lambdas.shape[1] >= _SEVERAL
+    most = _FEW_COLUMNS_OF_SEVERAL if several else _FEW_COLUMNS
+    few = len(sizes) == 1 and 0 < max(sizes) <= most
     return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
 
 
@@ -254,7 +260,21 @@ def _gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray, l1_ratio: flo
     return duality_gaps(rows, flat, rows.cross - flat @ lane.gram).reshape(lambdas.shape)
 
 
-def _lasso_gaps(
+def _lasso_gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
+    """Return the gaps of unbounded lasso solutions (m, n_lambdas, q)."""
+    gap = np.empty(lambdas.shape)
+    # One response after the other stays in the cache.
+    for k, rows in enumerate(b):
+        z = lane.cross[k] - rows @ lane.gram
+        ry = lane.scale[k] - rows @ lane.cross[k]
+        rr = np.maximum(ry - row_dots(rows, z), 0.0)
+        np.abs(z, out=z)
+        z /= lane.l1
+        gap[k] = _lasso_gaps(lambdas[k], np.abs(rows) @ lane.l1, z.max(axis=1), ry, rr)
+    return gap
+
+
+def _lasso_data_gaps(
     form: DataForm, lane: int, target: int, b: np.ndarray, lambdas: np.ndarray
 ) -> np.ndarray:
     """Return the gaps of unbounded lasso solutions (n_lambdas, p) that use few columns."""
@@ -262,11 +282,17 @@ def _lasso_gaps(
     active = np.flatnonzero(b.any(axis=0))
     residual = response - b[:, active] @ form.columns.many(lane, active).T
     steepest = form.columns.steepest(lane, residual, one.l1)
+    norm = np.abs(b[:, active]) @ one.l1[active]
+    return _lasso_gaps(lambdas, norm, steepest, residual @ response, row_dots(residual, residual))
+
+
+def _lasso_gaps(
+    lambdas: np.ndarray, norm: np.ndarray, steepest: np.ndarray, ry: np.ndarray, rr: np.ndarray
+) -> np.ndarray:
+    """Return gaps from norms of coefficients, largest correlations, and products of residuals."""
     shrink = lambdas / np.maximum(steepest, np.finfo(float).tiny)
-    ry, rr = residual @ response, np.einsum("kn,kn->k", residual, residual)
     s = np.clip(ry / np.where(rr > 0, rr, 1.0), -shrink, shrink)
-    primal = rr / 2 + lambdas * (np.abs(b[:, active]) @ one.l1[active])
-    return np.maximum(primal - s * ry + s * s * rr / 2, 0.0)
+    return np.maximum(rr / 2 + lambdas * norm - s * ry + s * s * rr / 2, 0.0)
 
 
 def _finish(

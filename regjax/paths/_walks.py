@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from regjax.paths._homotopy import GramDesign, Walk
+from regjax.paths._homotopy import GramDesign, State, Tableau, advance, read_off
 from regjax.paths._problem import DataForm, Standard
 from regjax.paths._segments import IN_PLAY, walk_segments
 from regjax.paths._threads import run_each
 
 # What lanes that walk together keep: as much as caches hold.
-_WALK_ENTRIES = 2**20
-# Pieces that are kept in memory.
+_WALK_ENTRIES = 2**19
+# Kinks until pieces are read off, and pivots go into the Gram matrices.
 _AT_ONCE = 16
 # From so many coefficients on, threads are worth their start.
 _MANY_WALKED = 2**17
@@ -23,18 +23,23 @@ def walk_grams(lanes: list[Standard], lambdas: np.ndarray) -> dict[int, np.ndarr
     """Return by lane the coefficients (m, n_lambdas, q) of those whose walk came to its end."""
     p = lanes[0].cross.shape[1]
 
-    def walk(group: np.ndarray, targets: slice, grid: np.ndarray, paths: np.ndarray) -> Walk:
-        gram = np.stack([lanes[i].gram / np.outer(lanes[i].l1, lanes[i].l1) for i in group])
+    def walk(
+        group: np.ndarray, targets: slice, lambdas: np.ndarray, paths: np.ndarray
+    ) -> np.ndarray:
+        gram = np.stack([lanes[i].gram for i in group])
         cross = np.concatenate([lanes[i].cross[targets] for i in group])
-        strength = _strengths(lanes, group, len(cross))
-        c = cross / strength
-        walk, design = Walk(c, strength, grid, p, paths), GramDesign(gram, len(c))
-        index = np.broadcast_to(np.arange(p), c.shape)
+        strength, end = _strengths(lanes, group, len(cross)), lambdas[:, -1]
+        state = State.before_all(cross, strength, end)
+        design = GramDesign(gram, len(cross))
+        index, every = np.broadcast_to(np.arange(p), cross.shape), np.arange(len(cross))
         for _ in range(0, _most_kinks(p), _AT_ONCE):
-            walk.keep(walk.advance(design, c, index, _AT_ONCE), index)
-            if walk.done.all():
+            pivots = Tableau(design, _AT_ONCE)
+            pieces = advance(state, pivots, end, _AT_ONCE)
+            read_off(pieces, state, every, index, lambdas, paths)
+            if (state.here <= end).all():
                 break
-        return walk
+            design.pivot(pivots)
+        return state.here <= end
 
     return _walked(lanes, lambdas, p * p, walk)
 
@@ -43,7 +48,7 @@ def walk_data(form: DataForm, lambdas: np.ndarray) -> dict[int, np.ndarray]:
     """Return the same of lanes that weigh few rows."""
     n, p = form.columns.X.shape
 
-    def walk(group: np.ndarray, targets: slice, grid: np.ndarray, paths: np.ndarray) -> Walk:
+    def walk(group: np.ndarray, targets: slice, grid: np.ndarray, paths: np.ndarray) -> np.ndarray:
         response = form.response[group, :, targets].transpose(0, 2, 1).reshape(-1, n)
         strength = _strengths(form.lanes, group, len(response))
         of = np.repeat(group, len(response) // len(group))
@@ -66,7 +71,7 @@ def _walked(
     lanes: list[Standard],
     lambdas: np.ndarray,
     entries: int,
-    walk: Callable[[np.ndarray, slice, np.ndarray, np.ndarray], Walk],
+    walk: Callable[[np.ndarray, slice, np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[int, np.ndarray]:
     """Return by lane what `walk` gives for lanes, responses and grids, of `entries` each."""
     n_lanes, m, n_lambdas = lambdas.shape
@@ -80,7 +85,7 @@ def _walked(
         group, targets = groups[i]
         at = slice(group[0], group[-1] + 1), targets
         grid, paths = (part[at].reshape(-1, *part.shape[2:]) for part in (lambdas, b))
-        done[at] = walk(group, targets, grid, paths).done.reshape(len(group), -1)
+        done[at] = walk(group, targets, grid, paths).reshape(len(group), -1)
 
     run_each(walk_group, range(len(groups)), worthwhile=b.size >= _MANY_WALKED)
     return {int(i): b[i] for i in np.flatnonzero(done.all(axis=1))}
