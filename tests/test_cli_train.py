@@ -150,7 +150,7 @@ def test_diverged_lanes_are_counted(folder):
         *("--metric", "validation_loss", "--out", "all"),
     )
     assert every.exit_code == 0
-    assert "1 lanes: 1 diverged" in every.output
+    assert "1 lane: 1 diverged" in every.output
 
 
 def test_data_come_from_a_function_of_the_file(folder):
@@ -399,9 +399,10 @@ def test_after_a_kill_it_goes_on(folder, undisturbed):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
-def test_the_ray_engine_writes_the_same_bytes(folder):
+def test_the_ray_engine_writes_the_same_bytes(folder, monkeypatch):
     pytest.importorskip("ray")
+    # Not the cluster of another test.
+    monkeypatch.setenv("RAY_ADDRESS", "local")
     assert run(*STEPS, "--width", "3", "--out", "threads").exit_code == 0
     done = finish(*STEPS, "--width", "3", "--workers", "2", "--engine", "ray", "--out", "ray")
     assert done.returncode == 0, done.stderr

@@ -26,12 +26,15 @@ def print_outcome(run: Any) -> None:
     for choices, reason in run.failures.items():
         say(f"Failed: {choices}: {' '.join(reason.split())}")
     counts = run.table["status"].value_counts(sort=True).rows()
-    say(f"{len(run.table)} lanes: {', '.join(f'{n} {status}' for status, n in counts)}")
+    n_lanes = len(run.table)
+    told = ", ".join(f"{n} {status}" for status, n in counts)
+    say(f"{n_lanes} lane{'s' if n_lanes > 1 else ''}: {told}")
 
 
 def _print_lanes(run: Any, counted: Any) -> None:
-    metric, columns = run.rules.metric, list(run.grid.columns)
-    metrics = run.metrics()
+    metric, metrics = run.rules.metric, run.metrics()
+    # A function that is no training in steps has none.
+    columns = [*run.grid.columns, *(["step"] if counted["step"].count() else [])]
     title = f"First {_BEST} lanes" if len(counted) > _BEST else "Lanes"
     if metric is not None:
         metrics = [metric, *(name for name in metrics if name != metric)]
@@ -39,9 +42,9 @@ def _print_lanes(run: Any, counted: Any) -> None:
         counted = counted.sort(metric, descending=largest, nulls_last=True, maintain_order=True)
         title = f"Lanes of {'largest' if largest else 'least'} {metric}"
     shown = metrics[:_MOST_METRICS]
-    table = new_table(title, (*columns, "step", *shown))
+    table = new_table(title, (*columns, *shown))
     for row in counted.head(_BEST).to_dicts():
-        table.add_row(*(_shown(row[name]) for name in (*columns, "step", *shown)))
+        table.add_row(*(_shown(row[name]) for name in (*columns, *shown)))
     console.print(table)
     if len(metrics) > len(shown):
         say(f"{len(metrics) - len(shown)} more metrics are in results.csv.")

@@ -49,7 +49,7 @@ class Ray:
     connected as it is.
 
     Attributes:
-        address: of the cluster.
+        address: of the cluster; "local" starts one in any case.
         num_cpus: of a leg; as many legs run at a time as the machines have room for.
         num_gpus: of a leg; with 0 it runs on the CPU.
         max_retries: how often a leg is run again whose worker or machine was lost. A training
@@ -245,16 +245,14 @@ def _connect(ray: Any, engine: Ray, workers: int) -> bool:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = engine.address or os.environ.get("RAY_ADDRESS")
     with _forks_allowed():
-        if address is not None:
+        if address != "local":
             try:
-                ray.init(address=address, **quiet)
+                ray.init(address=address or "auto", **quiet)
+                return True
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise EngineError(f"No Ray cluster answers at {address!r}: {error}") from error
-            return True
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+                if address is not None:
+                    raise EngineError(f"No Ray cluster answers at {address!r}: {error}") from error
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
     return True
 
 
