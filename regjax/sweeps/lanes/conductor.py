@@ -88,6 +88,7 @@ class SweepInterrupted(KeyboardInterrupt):
 class _Position:
     """Where a chunk stands: number in the store, step reached, rungs passed, looks so far.
 
+    It is unsaved where the store knows of fewer steps.
     On a rung its carry is in the store alone, but for the steps at which lanes diverged.
     """
 
@@ -98,6 +99,7 @@ class _Position:
     carry: Any
     looks: list[tuple[int, Arrays]]
     diverged: np.ndarray | None = None
+    unsaved: bool = False
     seconds: float = 0.0
     saved_at: float = dataclasses.field(default_factory=time.perf_counter)
 
@@ -156,6 +158,10 @@ class Conductor:
                         if self._stopping:
                             raise
                         self._stopping = True
+                # Nothing waits here but after Ctrl-C.
+                for position in self._waiting:
+                    if position.unsaved:
+                        self._save(position)
         except BaseException:
             self._executor.close(wait=False)
             raise
@@ -255,7 +261,7 @@ class Conductor:
                 self._fail(position, error)
             return
         position.seconds += done.seconds
-        position.step, position.carry = leg.last, done.carry
+        position.step, position.carry, position.unsaved = leg.last, done.carry, True
         self._steps += (leg.last - leg.first) * int(leg.active.sum())
         if done.metrics:
             position.looks.append((leg.last, done.metrics))
@@ -271,15 +277,17 @@ class Conductor:
             return
         program = self._programs.get(chunk.group, chunk.shape)
         rung = self._is_on_rung(position)
-        now = time.perf_counter()
-        late = now - position.saved_at > _CHECKPOINT_SECONDS
-        if rung or self._stopping or late or program.saves(leg.last):
-            self._store.checkpoint(position.number, leg.last, self._packed(position))
-            position.saved_at = now
+        late = time.perf_counter() - position.saved_at > _CHECKPOINT_SECONDS
+        if rung or late or program.saves(leg.last):
+            self._save(position)
         if rung:
             self._rest(position)
         else:
             self._waiting.appendleft(position)
+
+    def _save(self, position: _Position) -> None:
+        self._store.checkpoint(position.number, position.step, self._packed(position))
+        position.saved_at, position.unsaved = time.perf_counter(), False
 
     def _rest(self, position: _Position) -> None:
         """Leave a chunk on its rung until all others are there."""

@@ -1,0 +1,1 @@
+"""What disturbs a sweep, done for real, and what comes of it: `python -m benchmarks.faults`."""
