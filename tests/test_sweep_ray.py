@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pickle
 import signal
+import socket
 import sys
 
 import jax
@@ -335,6 +336,21 @@ def test_other_code_on_a_worker_ends_the_sweep_which_can_be_resumed(cluster, tmp
 def test_a_leg_that_fits_no_machine_is_refused(cluster):
     with pytest.raises(EngineError, match="has 1000 CPUs"):
         run_sweep(choice, CHOICES, *data(), engine=Ray(num_cpus=1000))
+
+
+def test_where_no_cluster_is_the_address_is_named(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as taken:
+        # Bound, and nobody listens.
+        taken.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*taken.getsockname())
+        for way in (Ray(address=address), Ray(address=f"ray://{address}")):
+            with pytest.raises(EngineError, match=rf"answers at '{way.address}'"):
+                run_sweep(choice, CHOICES, *data(), engine=way)
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(EngineError, match="No Ray cluster answers"):
+            run_sweep(choice, CHOICES, *data(), engine="ray")
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch):

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import pickle
+import re
 import socket
 import time
 import uuid
@@ -38,6 +39,7 @@ from regjax.sweeps.lanes.travel import (
 )
 
 _LOOK_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +246,7 @@ def _connect(ray: Any, engine: Ray, workers: int) -> bool:
         return False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = engine.address or os.environ.get("RAY_ADDRESS")
+    _check_answers(address)
     with _forks_allowed():
         if address != "local":
             try:
@@ -254,6 +257,17 @@ def _connect(ray: Any, engine: Ray, workers: int) -> bool:
                     raise EngineError(f"No Ray cluster answers at {address!r}: {error}") from error
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
     return True
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise EngineError if nothing listens there; Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^/\]]+)\]?:(\d+)", address or "")
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"No Ray cluster answers at {address!r}: {error}.") from error
 
 
 @contextlib.contextmanager
