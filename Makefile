@@ -1,5 +1,5 @@
-# make demo | test | outside | lint need only Python 3.11 or later; each makes .venv and installs
-# into it.
+# make demo | test | slow | outside | lint need only Python 3.11 or later; each makes .venv and
+# installs into it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 
-.PHONY: demo test outside lint benchmark clean
+.PHONY: demo test slow outside lint benchmark experiments clean
 
 demo: $(VENV)/.all
 	$(BIN)/regjax sweep --out runs/demo --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 $(TESTS)
+	$(BIN)/python -m pytest -n 2 -m 'not slow' $(TESTS)
+
+# Sweeps that are killed time and again, clusters that lose a machine, all notebooks.
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow tests
 
 # scikit-learn's own tests on the drop-ins.
 outside: $(VENV)/.test
@@ -26,6 +30,10 @@ lint: $(VENV)/.lint
 
 benchmark: $(VENV)/.all
 	$(BIN)/python -m benchmarks.main_job
+
+# Every published claim at its full size, and experiments/RESULTS.md.
+experiments: $(VENV)/.all
+	$(BIN)/python -m experiments
 
 clean:
 	rm -rf $(VENV) .cache runs
