@@ -333,9 +333,11 @@ def test_other_code_on_a_worker_ends_the_sweep_which_can_be_resumed(cluster, tmp
     assert resumed.table["status"].to_list().count("failed") == 0
 
 
-def test_a_leg_that_fits_no_machine_is_refused(cluster):
+def test_a_leg_that_fits_no_machine_is_refused_before_the_sweep_begins(cluster, tmp_path):
     with pytest.raises(EngineError, match="has 1000 CPUs"):
-        run_sweep(choice, CHOICES, *data(), engine=Ray(num_cpus=1000))
+        run_sweep(choice, CHOICES, *data(), engine=Ray(num_cpus=1000), out=tmp_path / "run")
+    # Nothing is there that would have to be resumed.
+    assert len(run_sweep(choice, CHOICES, *data(), out=tmp_path / "run").table) == len(CHOICES)
 
 
 def test_where_no_cluster_is_the_address_is_named(monkeypatch):

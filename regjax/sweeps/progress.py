@@ -1,7 +1,8 @@
-"""A live display of a sweep at work, in terminals and notebooks; plain lines everywhere else."""
+"""A display of a sweep at work: live in terminals and notebooks, lines everywhere else."""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ def show_progress(console: Console | None = None) -> ShowProgress:
     """Return a callback for `run_sweep(progress=...)` that shows how far the sweep is.
 
     Lanes done, steps of lanes per second, the best metric so far, and about how long the rest
-    takes. In a terminal and in Jupyter a bar moves; elsewhere there is a line every ten seconds,
-    and one at the end.
+    takes. In a terminal a bar moves, and in a notebook where ipywidgets is installed; elsewhere
+    there is a line every ten seconds, and one at the end.
 
     Args:
         console: of rich, to print to; by default one of its own.
@@ -44,7 +45,9 @@ class ShowProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._moves = console.is_terminal or console.is_jupyter
+        # In notebooks rich moves nothing without them.
+        has_widgets = importlib.util.find_spec("ipywidgets") is not None
+        self._moves = console.is_terminal or (console.is_jupyter and has_widgets)
         self._bars: Any = None
         self._task: Any = None
         self._first: Progress | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -160,25 +161,24 @@ def run_jobs(
 def _run(
     store: Store, jobs: Sequence[GroupJob], grid: Grid, rules: Rules, options: Options
 ) -> None:
-    started = time.perf_counter()
     devices = tuple(options.devices or jax.local_devices())
     workers = options.workers or default_workers(devices)
     memory = options.memory or default_memory(devices)
     measure = options.shard is None and options.engine == "threads"
     resources = Resources(devices, workers, memory, options.width, measure)
     programs = Programs(jobs, devices, freezes=isinstance(rules.stopping, EarlyStopping))
-    if store.fact("plan") is None:
-        _begin(store, grid, programs, rules, resources, options.shard)
-    else:
-        _take_up(store, grid, programs, rules, resources, options)
-    store.time("plan and compile", time.perf_counter() - started)
-    executor = _executor(programs, workers, options.engine)
-    try:
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(getattr(options.progress, "close", lambda: None))
+        # Before the plan is written: a cluster may not answer.
+        executor = _executor(programs, workers, options.engine)
+        at_end.callback(executor.close, wait=False)
+        started = time.perf_counter()
+        if store.fact("plan") is None:
+            _begin(store, grid, programs, rules, resources, options.shard)
+        else:
+            _take_up(store, grid, programs, rules, resources, options)
+        store.time("plan and compile", time.perf_counter() - started)
         Conductor(store, grid, programs, executor, rules, options.progress).run()
-    finally:
-        close = getattr(options.progress, "close", None)
-        if close is not None:
-            close()
 
 
 def _executor(programs: Programs, workers: int, engine: Engine) -> Executor:
