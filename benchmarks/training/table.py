@@ -16,7 +16,7 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
     """Return the page, with the parts that were measured."""
     machines: dict[str, list[str]] = {}
     for name, entry in measured.items():
-        told = f"{entry['machine']} {entry['torch']}, {entry['size']}."
+        told = f"{entry['machine']} {entry['torch']}; sizes: {entry['size']}."
         machines.setdefault(told, []).append(name)
     lines = [
         "# Trainings at many strengths beside PyTorch and plain JAX",
