@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import dataclasses
 import itertools
 import signal
 import threading
@@ -22,16 +21,21 @@ import numpy as np
 
 from regjax.sweeps.lanes.arrays import arrays_from, restored, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, halved, make_chunks, padding
-from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import EngineError, Executor, Leg, LegDone, Programs
+from regjax.sweeps.lanes.positions import (
+    Position,
+    by_lane,
+    carry_from,
+    looks_from,
+    pack,
+    repacked,
+)
 from regjax.sweeps.lanes.programs import Arrays
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving, costs
 from regjax.sweeps.lanes.store import Result, Saved, Store, StoreError
 from regjax.sweeps.lanes.training import Fit
 
-_CARRY, _LOOKS = "carry/", "looks/"
-_STEPS = f"{_LOOKS}step"
 # What a chunk may lose when the process is killed; when a checkpoint is made changes no result.
 _CHECKPOINT_SECONDS = 30.0
 # How soon slots that are new are filled.
@@ -84,26 +88,6 @@ class SweepInterrupted(KeyboardInterrupt):
     """Ctrl-C: the legs at work were finished and written down; the sweep can be resumed."""
 
 
-@dataclasses.dataclass
-class _Position:
-    """Where a chunk stands: number in the store, step reached, rungs passed, looks so far.
-
-    It is unsaved where the store knows of fewer steps.
-    On a rung its carry is in the store alone, but for the steps at which lanes diverged.
-    """
-
-    number: int
-    chunk: Chunk
-    step: int
-    stage: int
-    carry: Any
-    looks: list[tuple[int, Arrays]]
-    diverged: np.ndarray | None = None
-    unsaved: bool = False
-    seconds: float = 0.0
-    saved_at: float = dataclasses.field(default_factory=time.perf_counter)
-
-
 class Conductor:
     """Runs what the store has left to do.
 
@@ -127,9 +111,9 @@ class Conductor:
     ) -> None:
         self._store, self._grid, self._programs = store, grid, programs
         self._executor, self._rules, self._listen = executor, rules, listen
-        self._waiting: collections.deque[_Position] = collections.deque()
-        self._running: dict[concurrent.futures.Future[LegDone], tuple[_Position, Leg]] = {}
-        self._on_rung: list[_Position] = []
+        self._waiting: collections.deque[Position] = collections.deque()
+        self._running: dict[concurrent.futures.Future[LegDone], tuple[Position, Leg]] = {}
+        self._on_rung: list[Position] = []
         self._failed = set(store.failures())
         finished = store.results()
         known = {result.lane: self._rules.cost(result) for result in finished}
@@ -226,7 +210,7 @@ class Conductor:
             position.carry = None
             self._running[self._executor.submit(leg)] = (position, leg)
 
-    def _next_leg(self, position: _Position) -> Leg:
+    def _next_leg(self, position: Position) -> Leg:
         chunk, job = position.chunk, self._programs.jobs[position.chunk.group]
         program = self._programs.get(chunk.group, chunk.shape)
         last = program.stops(position.step, self._rungs(chunk))[0]
@@ -245,7 +229,7 @@ class Conductor:
 
     def _take(
         self,
-        position: _Position,
+        position: Position,
         leg: Leg,
         future: concurrent.futures.Future[LegDone],
     ) -> None:
@@ -285,17 +269,17 @@ class Conductor:
         else:
             self._waiting.appendleft(position)
 
-    def _save(self, position: _Position) -> None:
+    def _save(self, position: Position) -> None:
         self._store.checkpoint(position.number, position.step, self._packed(position))
         position.saved_at, position.unsaved = time.perf_counter(), False
 
-    def _rest(self, position: _Position) -> None:
+    def _rest(self, position: Position) -> None:
         """Leave a chunk on its rung until all others are there."""
         position.diverged = np.asarray(self._executor.fetch(position.carry).diverged)
         position.carry = None
         self._on_rung.append(position)
 
-    def _finish(self, position: _Position, fit: Fit, diverged: np.ndarray) -> None:
+    def _finish(self, position: Position, fit: Fit, diverged: np.ndarray) -> None:
         results = self._results(position, fit.metrics, diverged)
         places = dict(position.chunk.places())
         new = {result.lane: self._rules.cost(result) for result in results}
@@ -315,7 +299,7 @@ class Conductor:
         self._best = min(self._best, *new.values())
         self._done += len(results)
 
-    def _results(self, position: _Position, measured: Arrays, diverged: np.ndarray) -> list[Result]:
+    def _results(self, position: Position, measured: Arrays, diverged: np.ndarray) -> list[Result]:
         looks = self._looks_made(position)
         results = []
         for lane, place in position.chunk.places():
@@ -346,7 +330,7 @@ class Conductor:
         values = metrics.values() if named is None else [metrics.get(named, np.nan)]
         return bool(np.isfinite(list(values)).all())
 
-    def _looks_made(self, position: _Position) -> np.ndarray:
+    def _looks_made(self, position: Position) -> np.ndarray:
         """Return the number of looks after which each lane stopped, 0 if it has not."""
         rule, metric = self._rules.stopping, self._rules.metric
         if not isinstance(rule, EarlyStopping) or not position.looks or metric is None:
@@ -390,40 +374,21 @@ class Conductor:
         self._done += len(results)
         self._queue(saved)
 
-    def _compacted(self, here: Sequence[_Position], survivors: set[int]) -> list[Saved]:
+    def _compacted(self, here: Sequence[Position], survivors: set[int]) -> list[Saved]:
         """Return the survivors of a group as chunks of the least shape, with their state."""
         of_lane: dict[int, Arrays] = {}
         for position in here:
             stored = arrays_from(self._store.state(position.number))
-            found = _by_lane(position.chunk, stored)
+            found = by_lane(position.chunk, stored)
             of_lane |= {lane: arrays for lane, arrays in found.items() if lane in survivors}
         if not of_lane:
             return []
         n_devices = len(self._programs.devices)
         seeds = [self._grid.seeds[lane] for lane in of_lane]
         shape = block_shape(seeds, here[0].chunk.shape.size // n_devices, n_devices)
-        return self._repacked(here[0], of_lane, shape, here[0].stage + 1)
+        return repacked(here[0], of_lane, self._grid, shape, here[0].stage + 1)
 
-    def _repacked(
-        self, position: _Position, of_lane: dict[int, Arrays], shape: Shape, stage: int
-    ) -> list[Saved]:
-        """Return lanes that stand where this position does as chunks of another shape."""
-        group, lanes = position.chunk.group, sorted(of_lane)
-        steps = np.array([at for at, _ in position.looks])
-        packed = []
-        for chunk in make_chunks(group, lanes, self._grid.seeds, shape):
-            named: Arrays = {_STEPS: steps}
-            for name in of_lane[lanes[0]]:
-                parts = [of_lane[lane][name] for lane in chunk.filled()]
-                if name.startswith(_CARRY):
-                    stacked = np.stack(parts)
-                    named[name] = stacked.reshape(*shape, *stacked.shape[1:])
-                else:
-                    named[name] = np.stack(parts, axis=1).reshape(len(steps), *shape)
-            packed.append(Saved(0, chunk, position.step, stage, to_bytes(named)))
-        return packed
-
-    def _halve(self, position: _Position, leg: Leg) -> bool:
+    def _halve(self, position: Position, leg: Leg) -> bool:
         """Split the chunks of a group that do not fit the memory; False if they are the least."""
         chunk = position.chunk
         shape = halved(chunk.shape, len(self._programs.devices))
@@ -439,7 +404,7 @@ class Conductor:
             # The steps made so far are kept, and so are the rungs passed.
             position.carry = leg.carry
             stored = arrays_from(self._packed(position))
-            new = self._repacked(position, _by_lane(chunk, stored), shape, position.stage)
+            new = repacked(position, by_lane(chunk, stored), self._grid, shape, position.stage)
         self._waiting = collections.deque(p for p in self._waiting if p not in again)
         event = (
             f"out of memory: from {chunk.shape.seeds} x {chunk.shape.lanes} seeds and lanes at a "
@@ -448,7 +413,7 @@ class Conductor:
         self._queue(self._store.replace([p.number for p in again], new, event=event))
         return True
 
-    def _fail(self, position: _Position, error: Exception) -> None:
+    def _fail(self, position: Position, error: Exception) -> None:
         group = position.chunk.group
         running = [other for other, _ in self._running.values()]
         lost = [
@@ -464,7 +429,7 @@ class Conductor:
 
     def _queue(self, saved: Iterable[Saved]) -> None:
         """Add chunks to those that wait, groups in turn so that their programs are made early."""
-        turns: dict[int, list[_Position]] = {}
+        turns: dict[int, list[Position]] = {}
         for entry in saved:
             position = self._position(entry)
             if self._is_on_rung(position):
@@ -474,33 +439,27 @@ class Conductor:
         for turn in itertools.zip_longest(*turns.values()):
             self._waiting.extend(position for position in turn if position is not None)
 
-    def _position(self, saved: Saved) -> _Position:
+    def _position(self, saved: Saved) -> Position:
         chunk = saved.chunk
-        position = _Position(saved.number, chunk, saved.step, saved.stage, None, [])
+        position = Position(saved.number, chunk, saved.step, saved.stage, None, [])
         if saved.state is not None:
             stored = arrays_from(saved.state)
             program = self._programs.get(chunk.group, chunk.shape)
             like = program.begin(chunk.block(self._grid, self._programs.jobs[chunk.group].dtype))
-            carry = {n.removeprefix(_CARRY): a for n, a in stored.items() if n.startswith(_CARRY)}
             try:
-                position.carry = restored(carry, like)
+                position.carry = restored(carry_from(stored), like)
             except ValueError as error:
                 raise StoreError(
                     f"A checkpoint at step {saved.step} is of another training ({error}): give the "
                     "sweep what it began with, or begin anew."
                 ) from error
-            position.looks = _looks_from(stored)
+            position.looks = looks_from(stored)
         return position
 
-    def _packed(self, position: _Position) -> bytes:
-        """Return the checkpoint of a chunk."""
-        looks: Arrays = {"step": np.array([step for step, _ in position.looks])}
-        for name in position.looks[0][1]:
-            looks[name] = np.stack([values[name] for _, values in position.looks])
-        carry = self._executor.fetch(position.carry)
-        return to_bytes({_CARRY.rstrip("/"): carry, _LOOKS.rstrip("/"): looks})
+    def _packed(self, position: Position) -> bytes:
+        return pack(position, self._executor.fetch(position.carry))
 
-    def _is_on_rung(self, position: _Position) -> bool:
+    def _is_on_rung(self, position: Position) -> bool:
         """Return whether the chunk has reached a rung that it has not passed."""
         rungs = self._rungs(position.chunk)[position.stage :]
         return position.step > 0 and position.step == next(iter(rungs), None)
@@ -508,24 +467,6 @@ class Conductor:
 
 def _at(tree: Any, place: tuple[int, int]) -> Any:
     return jax.tree.map(lambda leaf: leaf[place], tree)
-
-
-def _by_lane(chunk: Chunk, stored: Arrays) -> dict[int, Arrays]:
-    """Return a checkpoint lane by lane."""
-    return {
-        lane: {
-            name: array[i, j] if name.startswith(_CARRY) else array[:, i, j]
-            for name, array in stored.items()
-            if name != _STEPS
-        }
-        for lane, (i, j) in chunk.places()
-    }
-
-
-def _looks_from(stored: Arrays) -> list[tuple[int, Arrays]]:
-    looks = {n.removeprefix(_LOOKS): a for n, a in stored.items() if n.startswith(_LOOKS)}
-    steps = looks.pop("step")
-    return [(int(s), {n: a[k] for n, a in looks.items()}) for k, s in enumerate(steps)]
 
 
 def _out_of_memory(error: Exception) -> bool:
