@@ -25,8 +25,8 @@ from regjax.sweeps import (
     run_sweep,
 )
 from regjax.sweeps.lanes import ray_engine
-from regjax.sweeps.lanes.conductor import Rules
 from regjax.sweeps.lanes.legs import EngineError, GroupJob, HostTraining
+from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.run import Options, run_jobs
 from regjax.sweeps.lanes.travel import pack, unpack
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from regjax.sweeps.catalog import Entry
 from regjax.sweeps.lanes.arrays import restored
-from regjax.sweeps.lanes.conductor import Rules
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import GroupJob, HostTraining
 from regjax.sweeps.lanes.outcome import SweepRun
+from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.run import Options, run_jobs
 from regjax.sweeps.lanes.run_lanes import run_lanes
 from regjax.sweeps.lanes.training import Fit, Training

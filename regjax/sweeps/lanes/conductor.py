@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -32,7 +32,8 @@ from regjax.sweeps.lanes.positions import (
     repacked,
 )
 from regjax.sweeps.lanes.programs import Arrays
-from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving, costs
+from regjax.sweeps.lanes.results import Rules, results_of
+from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving, costs
 from regjax.sweeps.lanes.store import Result, Saved, Store, StoreError
 from regjax.sweeps.lanes.training import Fit
 
@@ -40,30 +41,6 @@ from regjax.sweeps.lanes.training import Fit
 _CHECKPOINT_SECONDS = 30.0
 # How soon slots that are new are filled.
 _LOOK_SECONDS = 5.0
-
-
-class Rules(NamedTuple):
-    """What of a sweep is its own choice.
-
-    Attributes:
-        metric: name of the metric that ranks lanes, or None.
-        mode: whether it is to be small or large.
-        stopping: who leaves early.
-        keep: how many of the best lanes keep their parameters, or "all".
-    """
-
-    metric: str | None = None
-    mode: Mode = "min"
-    stopping: Stopping | None = None
-    keep: int | Literal["all"] = 1
-
-    def cost(self, result: Result) -> float:
-        """Return what ranks a lane, the least first."""
-        if result.status == "diverged":
-            return np.inf
-        if self.metric is None:
-            return 0.0
-        return float(costs(np.array(result.metrics.get(self.metric, np.nan)), self.mode))
 
 
 class Progress(NamedTuple):
@@ -301,34 +278,7 @@ class Conductor:
 
     def _results(self, position: Position, measured: Arrays, diverged: np.ndarray) -> list[Result]:
         looks = self._looks_made(position)
-        results = []
-        for lane, place in position.chunk.places():
-            metrics = {n: float(v[place]) for n, v in measured.items() if v.ndim == 2}
-            curves = {n: np.asarray(v[place]) for n, v in measured.items() if v.ndim == 3}
-            step: int | None = None
-            status = "done"
-            if position.looks:
-                counted = position.looks[: looks[place] or None]
-                step = counted[-1][0]
-                metrics |= {n: float(v[place]) for n, v in counted[-1][1].items()}
-                if looks[place]:
-                    status = "stopped"
-                if len(counted) > 1:
-                    curves["step"] = np.array([at for at, _ in counted])
-                    for name in counted[0][1]:
-                        curves[name] = np.array([values[name][place] for _, values in counted])
-            if diverged[place]:
-                status, step = "diverged", int(diverged[place])
-            elif not self._is_finite(metrics):
-                status = "diverged"
-            identity = self._grid.ids[lane]
-            results.append(Result(lane, identity, status, step, metrics, curves or None))
-        return results
-
-    def _is_finite(self, metrics: dict[str, float]) -> bool:
-        named = self._rules.metric
-        values = metrics.values() if named is None else [metrics.get(named, np.nan)]
-        return bool(np.isfinite(list(values)).all())
+        return results_of(position, measured, diverged, looks, self._grid, self._rules.metric)
 
     def _looks_made(self, position: Position) -> np.ndarray:
         """Return the number of looks after which each lane stopped, 0 if it has not."""

@@ -12,8 +12,8 @@ import polars as pl
 import safetensors.numpy
 
 from regjax.sweeps.lanes.arrays import arrays_from
-from regjax.sweeps.lanes.conductor import Rules
 from regjax.sweeps.lanes.grid import SEED, Grid, Value
+from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import costs
 from regjax.sweeps.lanes.store import Store
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from regjax.sweeps.folder import write_folder
-from regjax.sweeps.lanes.conductor import Rules
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.outcome import SweepRun
 from regjax.sweeps.lanes.plan import Shard
+from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
 from regjax.sweeps.lanes.store import Store, StoreError, file_system, forget, has_locks
 

@@ -14,7 +14,7 @@ from regjax._arrays import Tree
 from regjax.sweeps.folder import check_folder
 from regjax.sweeps.lanes.chunks import make_chunks
 from regjax.sweeps.lanes.compiled import Shape
-from regjax.sweeps.lanes.conductor import Conductor, Progress, Rules
+from regjax.sweeps.lanes.conductor import Conductor, Progress
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
@@ -29,6 +29,7 @@ from regjax.sweeps.lanes.plan import (
     fingerprint,
 )
 from regjax.sweeps.lanes.ray_engine import Ray, RayEngine
+from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving
 from regjax.sweeps.lanes.store import Store, StoreError
 from regjax.sweeps.lanes.training import Training, TrainingFunction
