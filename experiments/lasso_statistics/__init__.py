@@ -20,7 +20,7 @@ __all__ = ["RTOL", "Config", "claims", "draw", "run"]
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """`python -m experiments.lasso_statistics`, about 60 s on 2 cores.
+    """`python -m experiments.lasso_statistics`, about 25 s on 2 cores.
 
     `strengths` are those of `RSS / 2 + lambda_ ||b||_1` on the diabetes data, `values` those of the
     irrepresentable condition, `mixes` those of the elastic net, `ratios` n / p.

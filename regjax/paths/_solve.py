@@ -15,10 +15,8 @@ from regjax.paths._screened import screened_path
 from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths._walks import walk_data, walk_grams
 
-# Measured: where the exact path of few columns or few rows beats iterations on all lambdas; of
-# more columns, that of several lanes or responses, which share the cost of a kink's calls.
+# Measured: where the exact path of few columns or few rows beats iterations on all lambdas.
 _FEW_COLUMNS = 200
-_SEVERAL, _FEW_COLUMNS_OF_SEVERAL = 4, 300
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
 _SMALL_GRAM, _LARGE_GRAM = 64, 200
@@ -189,9 +187,7 @@ def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
 
 def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
     sizes = {lane.cross.shape[1] for lane in lanes}
-    several = len(lanes) * lambdas.shape[1] >= _SEVERAL
-    most = _FEW_COLUMNS_OF_SEVERAL if several else _FEW_COLUMNS
-    few = len(sizes) == 1 and 0 < max(sizes) <= most
+    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
     return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
 
 
