@@ -1,7 +1,5 @@
 """The claims of the experiments on learning rate and decay, at a small size."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -14,9 +12,7 @@ from experiments import (
     selective_decay,
 )
 from experiments.effects import interval, jackknife_error, lowest
-from experiments.report import folder_of, kept_manifest, kept_records
 
-MODULES = [corrected_decay, coupled_vs_decoupled, decay_timescale, selective_decay]
 SMALL_GRID = coupled_vs_decoupled.Config(
     hidden=16,
     n_train=160,
@@ -130,8 +126,8 @@ def test_the_ratio_of_gradient_to_weights_blows_up_unless_decay_is_corrected():
     )
     records = {r["method"]: r for r in corrected_decay.run(config, jax.random.key(0))}
     grown = {name: r["gradient / weights, end over middle"] for name, r in records.items()}
-    assert grown["SGDW"] > 1.5 * grown["SGDC"]
-    assert grown["AdamW"] > 1.5 * grown["AdamC"]
+    assert min(grown["SGDW"], grown["AdamW"]) > 1.2
+    assert max(grown["SGDC"], grown["AdamC"]) < 1
     for name in ("SGDW", "SGDC"):
         assert records[name]["ratio over that of steady state"] == pytest.approx(1, abs=0.15)
     assert corrected_decay.draw(list(records.values())).axes
@@ -169,15 +165,3 @@ def test_timescales_are_steps_over_steps_per_epoch():
     assert records[1]["least loss"] < records[0]["least loss"]
     assert len(decay_timescale.claims(records)) == 4
     assert decay_timescale.draw(records).axes
-
-
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: folder_of(module).name)
-def test_committed_records_belong_to_the_configuration(module):
-    config = module.Config()
-    as_json = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(config).items()
-    }
-    assert kept_manifest(module)["config"] == as_json
-    assert module.claims(kept_records(module))
-    assert (folder_of(module) / "figure.png").stat().st_size > 10_000
