@@ -18,6 +18,7 @@ from regjax.sweeps import Grid, Static, Uniform, log_range
 TRAIN = """
 import jax
 import jax.numpy as jnp
+import numpy as np
 from regjax.sweeps import Fit, Training
 
 

@@ -150,7 +150,6 @@ class RayEngine:
             num_cpus=engine.num_cpus,
             num_gpus=engine.num_gpus,
             max_retries=engine.max_retries,
-            retry_exceptions=False,
         )
 
     @property
