@@ -598,9 +598,9 @@ def start(*arguments):
 
 @pytest.fixture(scope="module")
 def slow_sweep(tmp_path_factory):
-    """Return the folder of the slow sweep with halving, undisturbed."""
+    """Return the folder of a slow sweep with early stopping, undisturbed."""
     out = tmp_path_factory.mktemp("slow") / "run"
-    with start("run", "halving", out) as process:
+    with start("run", "stopping", out) as process:
         process.communicate()
     assert process.returncode == 0
     return out
@@ -609,7 +609,7 @@ def slow_sweep(tmp_path_factory):
 @pytest.mark.slow
 def test_a_sweep_killed_thirty_times_comes_to_the_same(slow_sweep, tmp_path):
     out = tmp_path / "run"
-    with start("killed", "halving", out, 0, 30) as process:
+    with start("killed", "stopping", out, 0, 30) as process:
         told = json.loads(process.communicate()[0])
     assert told["status"] == 0
     assert told["kills"] >= 30
@@ -619,14 +619,14 @@ def test_a_sweep_killed_thirty_times_comes_to_the_same(slow_sweep, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_and_a_second_process(slow_sweep, tmp_path):
     out = tmp_path / "run"
-    with start("run", "halving", out) as first:
+    with start("run", "stopping", out) as first:
         assert json.loads(first.stdout.readline())
         with pytest.raises(StoreError, match="Another process is at work"):
             run("pure", out, resume=True)
         first.send_signal(signal.SIGINT)
         *_, last = first.communicate()[0].splitlines() or ["null"]
     assert first.returncode == 3
-    with start("run", "halving", out) as second:
+    with start("run", "stopping", out) as second:
         steps = [json.loads(line)[2] for line in second.communicate()[0].splitlines()]
     assert second.returncode == 0
     assert files(out) == files(slow_sweep)
