@@ -169,12 +169,16 @@ class Grid:
 
     def groups(self) -> list[Group]:
         """Return the lanes by their choices, in the order of first appearance."""
+        return list(self._groups)
+
+    @functools.cached_property
+    def _groups(self) -> tuple[Group, ...]:
         names = [name for name in self.columns if name in self.static]
         found: dict[str, list[int]] = {}
         for lane in range(len(self)):
             choices = {name: self.columns[name][lane] for name in names}
             found.setdefault(json.dumps(choices), []).append(lane)
-        return [Group(json.loads(text), tuple(lanes)) for text, lanes in found.items()]
+        return tuple(Group(json.loads(text), tuple(lanes)) for text, lanes in found.items())
 
     def arrays(self, lanes: Sequence[int], dtype: str = "float32") -> dict[str, np.ndarray]:
         """Return the traced columns of these lanes, without those that are None in all of them."""

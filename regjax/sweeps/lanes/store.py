@@ -429,10 +429,11 @@ def _torn(path: pathlib.Path | None, why: object) -> StoreError:
 
 
 def _seal(*values: int | str | bytes | None) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+    plain = [len(value) if isinstance(value, bytes) else value for value in values]
+    digest = hashlib.blake2b(json.dumps(plain).encode(), digest_size=8)
     for value in values:
-        digest.update(value if isinstance(value, bytes) else json.dumps(value).encode())
-        digest.update(b"\0")
+        if isinstance(value, bytes):
+            digest.update(value)
     return digest.hexdigest()
 
 

@@ -132,7 +132,11 @@ def _pace(program: Program, block: Block, shape: Shape, n_steps: int, workers: i
         return time.perf_counter() - started
 
     seconds(1)
-    steps = min(n_steps, math.ceil(_PROBE_SECONDS / max(seconds(1), 1e-6)))
+    first = seconds(1)
+    if first * n_steps < _PROBE_SECONDS:
+        # The whole training takes less than the probe.
+        return first / shape.size
+    steps = min(n_steps, math.ceil(_PROBE_SECONDS / first))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         took = list(pool.map(seconds, [steps] * workers))
     return float(np.mean(took)) / (steps * shape.size * workers)
