@@ -219,7 +219,8 @@ def test_it_runs_from_top_to_bottom(name, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = importlib.import_module("nbformat")
     monkeypatch.setenv("REGJAX_SMOKE", "1")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+    for setting in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
+        monkeypatch.setenv(setting.upper(), str(getattr(jax.config, setting)))
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     # The kernel's own shows figures in the notebook; that of the tests shows none.
