@@ -28,6 +28,8 @@ from regjax.sweeps.lanes.chunks import Chunk
 
 _FORMAT = "regjax-sweep-1"
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gpfs", "lustre", "glusterfs", "fuse.")
+# What a full disk is told as while the database and the files beside it are made.
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE chunks (
@@ -337,10 +339,7 @@ class Store:
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             self._roll_back()
-            raise StoreError(
-                f"{str(self.path)!r} cannot be written ({error}): make room on the disk, then go "
-                "on with resume; all that was finished is there."
-            ) from error
+            raise _unwritable(self.path, error) from error
         except sqlite3.DatabaseError as error:
             self._roll_back()
             raise _torn(self.path, error) from error
@@ -416,9 +415,17 @@ def _connect(path: pathlib.Path | None, locks: bool) -> sqlite3.Connection:
                 format_ = f"INSERT INTO facts VALUES ('format', '{json.dumps(_FORMAT)}');"
                 connection.executescript(f"BEGIN;{_TABLES}{format_}COMMIT;")
         except sqlite3.Error as error:
-            raise _torn(path, error) from error
+            full = getattr(error, "sqlite_errorcode", None) in _NO_ROOM
+            raise (_unwritable if full else _torn)(path, error) from error
         on_error.pop_all()
     return connection
+
+
+def _unwritable(path: pathlib.Path | None, why: object) -> StoreError:
+    return StoreError(
+        f"{str(path)!r} cannot be written ({why}): make room on the disk, then go on with resume; "
+        "all that was finished is there."
+    )
 
 
 def _torn(path: pathlib.Path | None, why: object) -> StoreError:
