@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.datasets import load_diabetes
 from sklearn.linear_model import RidgeCV
 
 from regjax.paths import elastic_net_cv, k_folds, lasso_cv, ridge_cv, ridge_path
@@ -174,3 +175,15 @@ def test_what_cannot_be_used_is_refused(settings, message):
     X, y = make(40, 6)
     with pytest.raises(ValueError, match=message):
         ridge_cv(X, y, **settings)
+
+
+@pytest.mark.parametrize("folds", ["leave-one-out", "gcv", 5])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_the_default_grid_holds_the_best_strength(folds, standardize):
+    X, y = load_diabetes(return_X_y=True)
+    found = ridge_cv(X, y, folds=folds, standardize=standardize)
+    place = int(np.argmin(found.mean_error[0]))
+    assert 0 < place < len(found.lambdas[0]) - 1
+    lambdas = np.geomspace(1e-9, 1e3, 200)
+    anywhere = ridge_cv(X, y, lambdas=lambdas, folds=folds, standardize=standardize)
+    assert found.mean_error.min() <= 1.001 * anywhere.mean_error.min()

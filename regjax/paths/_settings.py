@@ -9,6 +9,9 @@ import numpy as np
 from regjax._inputs import refuse_traced
 from regjax.paths._problem import Shape, Standard
 
+# The best strength of ridge can lie anywhere among the eigenvalues, far below where a lasso ends.
+_RIDGE_RATIO = 1e-9
+
 
 def lambda_grid(
     lanes: list[Standard],
@@ -25,11 +28,17 @@ def lambda_grid(
         raise ValueError(f"n_lambdas must be at least 1, got {n_lambdas}.")
     ratio = lambda_min_ratio
     if ratio is None:
-        ratio = 1e-3 if size[0] > size[1] else 1e-2
+        ridge = l1_ratio == 0 and not any(lane.bounded for lane in lanes)
+        ratio = _RIDGE_RATIO if ridge else default_ratio(size)
     if not 0 < ratio <= 1:
         raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
     largest = np.stack([_entry(lane) for lane in lanes]) / max(l1_ratio, 1e-3)
     return largest[:, :, None] * np.geomspace(1, ratio, n_lambdas)
+
+
+def default_ratio(size: tuple[float, int]) -> float:
+    """Return the least lambda over the largest, of as many rows and columns."""
+    return 1e-3 if size[0] > size[1] else 1e-2
 
 
 def _entry(lane: Standard) -> np.ndarray:

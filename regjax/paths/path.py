@@ -158,8 +158,9 @@ def elastic_net_path(
             values spaced evenly in the logarithm from the least one at which every penalised
             coefficient is 0 down to `lambda_min_ratio` times that. With `l1_ratio` below 0.001
             that value is infinite or nearly, and the grid of 0.001 is taken.
-        lambda_min_ratio: 0.001 with more rows than columns, else 0.01, unless given. Of
-            statistics the sum of the weights counts as the rows.
+        lambda_min_ratio: 0.001 with more rows than columns, else 0.01, unless given; 1e-9 for
+            ridge without bounds outside of traced code, whose best strength can lie anywhere
+            among the eigenvalues. Of statistics the sum of the weights counts as the rows.
         fit_intercept: whether an unpenalised intercept is fitted.
         standardize: whether the penalty applies to coefficients of columns divided by their
             standard deviations (divisor n, weighted). Coefficients come back in the units of
