@@ -6,6 +6,7 @@ import pickle
 import signal
 import socket
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -219,6 +220,10 @@ def test_a_machine_lost_in_mid_sweep_changes_nothing(cluster):
         places.update(alive)
         if len(watched) == 8:
             cluster.remove_node(node, allow_graceful=False)
+            while sum(n["Alive"] for n in ray.nodes()) > 1:
+                time.sleep(0.1)
+            # Slots are counted anew after a while.
+            time.sleep(ray_engine._LOOK_SECONDS + 0.1)
         watched.append(progress)
 
     watched = []

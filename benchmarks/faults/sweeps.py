@@ -83,7 +83,7 @@ SWEEPS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 # So many that there is time for thirty kills.
-_STRENGTHS = {"pure": 40, "stepped": 12, "stopping": 12, "halving": 20}
+_STRENGTHS = {"pure": 40, "stepped": 12, "stopping": 16, "halving": 20}
 
 
 def grid(n_lambdas: int) -> Grid:
@@ -187,7 +187,8 @@ def kill_at_random(name: str, out: pathlib.Path, seed: int, at_least: int) -> tu
             time.sleep(rng.uniform(0.0, 0.6))
         else:
             process.heard()
-            time.sleep(rng.uniform(0.0, 0.06))
+            # Soon, so that enough is left to kill again, however fast the machine is.
+            time.sleep(rng.uniform(0.0, 0.01 if kills < at_least else 0.06))
         process.send(signal.SIGKILL)
         status = process.end()
         if status >= 0:
