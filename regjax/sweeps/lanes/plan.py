@@ -68,9 +68,10 @@ def choose_shapes(
         numbers: of the groups to choose for; by default all.
     """
 
-    def of_group(number: int) -> tuple[Shape, dict[str, float]] | Exception:
+    def of_group(number: int, measure: bool) -> tuple[Shape, dict[str, float]] | Exception:
+        given = resources._replace(measure=measure)
         try:
-            shape, pace = _shape(grid, number, groups[number], programs, resources)
+            shape, pace = _shape(grid, number, groups[number], programs, given)
             programs.get(number, shape)
         except Exception as error:
             # A training function can fail in any way; the other groups go on.
@@ -84,10 +85,12 @@ def choose_shapes(
     for number, shape in known.items():
         metrics |= programs.get(number, shape).metrics or {}
     numbers = range(len(groups)) if numbers is None else numbers
-    # Programs are compiled side by side.
+    # Programs are compiled side by side, and measured one by one when all of that is over.
     with concurrent.futures.ThreadPoolExecutor(resources.workers) as pool:
-        chosen = list(pool.map(of_group, numbers))
-    for number, choice in zip(numbers, chosen, strict=True):
+        compiled = list(pool.map(lambda number: of_group(number, False), numbers))
+    for number, first in zip(numbers, compiled, strict=True):
+        measure = resources.measure and not isinstance(first, Exception)
+        choice = of_group(number, True) if measure else first
         if isinstance(choice, Exception):
             failures[number] = choice
             continue
