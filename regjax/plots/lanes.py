@@ -35,10 +35,8 @@ def sweep_heat_map(run: SweepRun, x: str, y: str, metric: str | None = None) -> 
         'lambda_'
     """
     best = run.best(metric)
-    name, summary = best.metric, run.summary()
-    sign = 1 if run.rules.mode == "min" else -1
-    ordered = summary.with_columns((sign * summary[name]).alias("_cost")).sort("_cost")
-    cells = ordered.unique([x, y], keep="first", maintain_order=True)
+    name = best.metric
+    cells = run.ranking(name).unique([x, y], keep="first", maintain_order=True)
     figure, (axis,) = panels(1, width=5.2, height=4.2)
     columns, rows, values = (cells[column].cast(float).to_numpy() for column in (x, y, name))
     mark = (best.hyperparameters[x], best.hyperparameters[y])

@@ -79,7 +79,20 @@ class Program(Protocol):
         """Return the fits of all lanes as NumPy arrays, and the steps at which they diverged."""
 
 
-class PureProgram:
+class _OneLeg:
+    """What has a single step, and nothing before it."""
+
+    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+        return [1]
+
+    def saves(self, stop: int) -> bool:
+        return False
+
+    def begin(self, block: Block) -> None:
+        return None
+
+
+class PureProgram(_OneLeg):
     """A training function: one leg, one step."""
 
     def __init__(
@@ -103,15 +116,6 @@ class PureProgram:
     @property
     def bytes(self) -> int:
         return self._run.bytes
-
-    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
-        return [1]
-
-    def saves(self, stop: int) -> bool:
-        return False
-
-    def begin(self, block: Block) -> None:
-        return None
 
     def leg(
         self, carry: None, block: Block, active: np.ndarray, first: int, last: int
@@ -193,7 +197,7 @@ class SteppedProgram:
         return (keys, self._programs.prepare(keys, self._shared)), ()
 
 
-class HostProgram:
+class HostProgram(_OneLeg):
     """A function that is not traced: `(hyperparameters, seed, *shared) -> Fit` of all its lanes."""
 
     def __init__(
@@ -202,15 +206,6 @@ class HostProgram:
         self._fit, self._shape, self._shared = fit, shape, shared
         self.text, self.bytes = text, 0
         self.metrics: dict[str, tuple[int, ...]] | None = None
-
-    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
-        return [1]
-
-    def saves(self, stop: int) -> bool:
-        return False
-
-    def begin(self, block: Block) -> None:
-        return None
 
     def leg(
         self, carry: None, block: Block, active: np.ndarray, first: int, last: int
