@@ -27,7 +27,7 @@ from regjax.sweeps import (
     SweepInterrupted,
     run_sweep,
 )
-from regjax.sweeps.lanes import places, store
+from regjax.sweeps.lanes import locks, places, store
 from regjax.sweeps.lanes.store import Store
 
 SAVING = dataclasses.replace(TRAINING, checkpoint_every=4)
@@ -340,9 +340,9 @@ def test_the_file_system_of_a_folder_is_that_of_the_mount_nearest_to_it(monkeypa
         )
     )
     monkeypatch.setattr(pathlib.Path, "read_text", lambda *_, **__: table)
-    assert store.file_system(pathlib.Path("/")) == "ext4"
-    assert not store.has_locks(tmp_path / "run")
-    assert store.has_locks(tmp_path / "my disk" / "run")
+    assert locks.file_system(pathlib.Path("/")) == "ext4"
+    assert not locks.has_locks(tmp_path / "run")
+    assert locks.has_locks(tmp_path / "my disk" / "run")
 
 
 @pytest.mark.parametrize("pages", [0, 1, 2, 4])

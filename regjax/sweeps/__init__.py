@@ -11,13 +11,13 @@ from regjax.sweeps.job import load_table, sweep
 from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
 from regjax.sweeps.lanes.grid import Grid, Static, Uniform
 from regjax.sweeps.lanes.legs import EngineError
+from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.outcome import BestLane, SweepRun
 from regjax.sweeps.lanes.ray_engine import Ray
 from regjax.sweeps.lanes.run import run_sweep
 from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
 from regjax.sweeps.lanes.shards import merge_shards
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import StoreError
 from regjax.sweeps.lanes.training import Fit, Training
 from regjax.sweeps.progress import show_progress
 from regjax.sweeps.result import Choice, SweepResult

@@ -23,6 +23,7 @@ from regjax.sweeps.lanes.arrays import arrays_from, restored, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, halved, make_chunks, padding
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import EngineError, Executor, Leg, LegDone, Programs
+from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.positions import (
     Position,
     by_lane,
@@ -34,7 +35,7 @@ from regjax.sweeps.lanes.positions import (
 from regjax.sweeps.lanes.programs import Arrays
 from regjax.sweeps.lanes.results import Rules, results_of
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving, costs
-from regjax.sweeps.lanes.store import Result, Saved, Store, StoreError
+from regjax.sweeps.lanes.store import Result, Saved, Store
 from regjax.sweeps.lanes.training import Fit
 
 # What a chunk may lose when the process is killed; when a checkpoint is made changes no result.

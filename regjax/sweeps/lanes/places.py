@@ -15,11 +15,12 @@ from typing import Any
 
 from regjax.sweeps.folder import write_folder
 from regjax.sweeps.lanes.grid import Grid
+from regjax.sweeps.lanes.locks import StoreError, file_system, has_locks
 from regjax.sweeps.lanes.outcome import SweepRun
 from regjax.sweeps.lanes.plan import Shard
 from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import Store, StoreError, file_system, forget, has_locks
+from regjax.sweeps.lanes.store import Store, forget
 
 _STORE = "sweep.sqlite"
 _STOPPING = {rule.__name__: rule for rule in (EarlyStopping, SuccessiveHalving)}

@@ -19,9 +19,9 @@ from regjax.sweeps.lanes.chunks import Chunk, block_shape, make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.grid import Grid, Group
 from regjax.sweeps.lanes.legs import HostTraining, Programs
+from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.programs import Block
 from regjax.sweeps.lanes.results import Rules
-from regjax.sweeps.lanes.store import StoreError
 from regjax.sweeps.lanes.width import choose_width
 
 Shard = tuple[int, int]

@@ -17,6 +17,7 @@ from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.conductor import Conductor, Progress
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
+from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
 from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, write_run
 from regjax.sweeps.lanes.plan import (
@@ -31,7 +32,7 @@ from regjax.sweeps.lanes.plan import (
 from regjax.sweeps.lanes.ray_engine import Ray, RayEngine
 from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import EarlyStopping, Mode, Stopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import Store, StoreError
+from regjax.sweeps.lanes.store import Store
 from regjax.sweeps.lanes.training import Training, TrainingFunction
 from regjax.sweeps.lanes.width import default_memory, default_workers
 

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from regjax.sweeps.folder import check_folder
+from regjax.sweeps.lanes.locks import StoreError, has_locks
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
 from regjax.sweeps.lanes.places import (
     remove_unfinished,
@@ -16,7 +17,7 @@ from regjax.sweeps.lanes.places import (
     write_run,
 )
 from regjax.sweeps.lanes.plan import Shard
-from regjax.sweeps.lanes.store import Store, StoreError, has_locks
+from regjax.sweeps.lanes.store import Store
 
 
 class _Part(NamedTuple):

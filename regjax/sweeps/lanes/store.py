@@ -25,9 +25,9 @@ import numpy as np
 
 from regjax.sweeps.lanes.arrays import arrays_from, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk
+from regjax.sweeps.lanes.locks import StoreError, take_lock
 
 _FORMAT = "regjax-sweep-1"
-_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gpfs", "lustre", "glusterfs", "fuse.")
 # What a full disk is told as while the database and the files beside it are made.
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 _TABLES = """
@@ -45,10 +45,6 @@ CREATE TABLE failures (program INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE times (lanes INTEGER NOT NULL, seconds REAL NOT NULL, what TEXT NOT NULL);
 CREATE TABLE events (time TEXT NOT NULL, event TEXT NOT NULL);
 """
-
-
-class StoreError(ValueError):
-    """A store that cannot be used, with the remedy."""
 
 
 class Saved(NamedTuple):
@@ -89,26 +85,6 @@ class Result(NamedTuple):
     curves: dict[str, np.ndarray] | None
 
 
-def has_locks(folder: pathlib.Path) -> bool:
-    """Return whether the file system of the folder promises locks: not one over a network."""
-    return not file_system(folder).startswith(_NETWORK)
-
-
-def file_system(folder: pathlib.Path) -> str:
-    """Return the type of file system that holds the folder, as Linux names it, or ""."""
-    table = pathlib.Path("/proc/self/mountinfo")
-    if not table.exists():
-        return ""
-    best, kind = "", ""
-    for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-        before, _, after = line.partition(" - ")
-        point = before.split()[4].replace("\\040", " ")
-        inside = folder.resolve().is_relative_to(point)
-        if inside and len(point) >= len(best):
-            best, kind = point, after.split()[0]
-    return kind
-
-
 class Store:
     """The database of a sweep, open for its one writer; also a context that closes it.
 
@@ -122,7 +98,7 @@ class Store:
 
     def __init__(self, path: pathlib.Path | None, *, locks: bool = True) -> None:
         self.path = path
-        self._lock = _take_lock(path) if locks and path is not None else None
+        self._lock = take_lock(path) if locks and path is not None else None
         try:
             self._connection = _connect(path, locks)
         except BaseException:
@@ -358,34 +334,13 @@ class Store:
             self._lock.close()
 
 
-def _take_lock(path: pathlib.Path) -> sqlite3.Connection:
-    """Return a lock on the sweep, held until it is closed or this process ends."""
-    # A database of its own: the store itself stays readable.
-    file = path.with_suffix(".lock")
-    try:
-        lock = sqlite3.connect(file, timeout=0, isolation_level=None)
-    except sqlite3.Error as error:
-        raise StoreError(f"{str(file)!r} cannot be written ({error}).") from error
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        lock.close()
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise StoreError(f"{str(file)!r} cannot be locked ({error}): remove it.") from error
-        raise StoreError(
-            f"Another process is at work on {str(path)!r}: wait until it ends, or name another "
-            "folder."
-        ) from error
-    return lock
-
-
 def forget(path: pathlib.Path, *, locks: bool) -> None:
     """Remove a store, torn or not.
 
     Raises:
         StoreError: if another process has it open.
     """
-    lock = _take_lock(path) if locks else None
+    lock = take_lock(path) if locks else None
     try:
         # The store, and what SQLite keeps beside it.
         for file in path.parent.glob(f"{path.name}*"):
