@@ -372,6 +372,26 @@ def test_lanes_that_diverge_are_known_by_their_step_where_others_leave(rule):
     assert set(run.table["status"][[0, 2]]) == {"done"}
 
 
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("evaluate_every", [None, 2])
+def test_a_nan_that_the_training_removes_itself_is_none(evaluate_every, width):
+    """Whether there is one is asked where lanes are looked at, whoever runs beside them."""
+
+    def step(hp, state, index, key):
+        return jnp.where((index >= hp["from"]) & (index < hp["to"]), jnp.nan, 1.0 * index)
+
+    def evaluate(hp, state, key):
+        return {"loss": jnp.nan_to_num(state)}
+
+    training = Training(lambda hp, key: 0.0, step, evaluate, 9, evaluate_every)
+    grid = Grid.zipped(**{"from": [3.0, 3.0, 9.0], "to": [5.0, 9.0, 9.0]})
+    run = run_sweep(training, grid, metric="loss", width=width)
+    # Steps are counted from 1; that of index 3 is a look of every second step.
+    seen = evaluate_every == 2
+    assert run.table["status"].to_list() == ["diverged" if seen else "done", "diverged", "done"]
+    assert run.table["step"].to_list() == [4 if seen else 9, 4, 9]
+
+
 def test_a_metric_that_is_not_finite_makes_a_lane_diverged_and_the_worst():
     def evaluate(hp, state, key, X, y):
         found = squares(hp, state, key, X, y)

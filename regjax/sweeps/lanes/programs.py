@@ -37,7 +37,8 @@ class Carry(NamedTuple):
     Attributes:
         state: of the training.
         diverged: the step, counted from 1, that left the first NaN in it; or 0. Infinity alone is
-            none: it may be meant, and becomes NaN as soon as it is not.
+            none: it may be meant, and becomes NaN as soon as it is not. Nor is a NaN that the
+            training itself has removed before it is looked at.
     """
 
     state: Tree
@@ -178,9 +179,18 @@ class SteppedProgram:
         with self._setting.precision():
             per_seed, shared = self._arguments(block.seeds)
             per_lane = (jax.tree.map(_on_device, carry), _arrays(block), jnp.asarray(active))
-            common = (jnp.int32(first), jnp.int32(last), shared)
-            carry, metrics = self._programs.leg(Arguments(per_lane, per_seed, common))
-            return carry, jax.tree.map(np.asarray, metrics)
+            span = (jnp.int32(first), jnp.int32(last))
+
+            def run(watch: bool) -> tuple[Carry, Arrays, jax.Array]:
+                common = (*span, jnp.asarray(watch), shared)
+                return self._programs.leg(Arguments(per_lane, per_seed, common))
+
+            further, metrics, turned_nan = run(watch=False)
+            if np.any(turned_nan):
+                # The same steps once more, for the one that did it: to look after every step
+                # would cost all lanes a tenth of a small network's.
+                further, metrics, _ = run(watch=True)
+            return further, jax.tree.map(np.asarray, metrics)
 
     def end(self, carry: Carry) -> tuple[Fit, np.ndarray]:
         state, params = carry.state, self._programs.params
@@ -287,9 +297,9 @@ def _trace_training(
         state = training.init(hyperparameters, key, *prepared, *common, **options)
         return Carry(jax.tree.map(jnp.asarray, state), jnp.int32(0))
 
-    def advance(per_lane: Tree, per_seed: Tree, common: Tree) -> tuple[Carry, Tree]:
+    def advance(per_lane: Tree, per_seed: Tree, common: Tree) -> tuple[Carry, Tree, jax.Array]:
         (carry, hyperparameters, active), (key, prepared) = per_lane, per_seed
-        first, last, shared = common
+        first, last, watch, shared = common
         given = (key, *prepared, *shared)
 
         def one(index: jax.Array, carry: Carry) -> Carry:
@@ -297,12 +307,17 @@ def _trace_training(
             if freezes:
                 keep = functools.partial(jnp.where, active)
                 state = jax.tree.map(keep, state, carry.state)
-            first_time = (carry.diverged == 0) & _any_nan(state)
+            # No lane has a say in `watch`, so this stays a branch, and the steps are the same.
+            is_nan = jax.lax.cond(watch, _any_nan, lambda _: jnp.bool_(False), state)
+            first_time = (carry.diverged == 0) & is_nan
             return Carry(state, jnp.where(first_time, index + 1, carry.diverged))
 
+        before = carry.diverged
         carry = jax.lax.fori_loop(first, last, one, carry)
+        turned_nan = (before == 0) & _any_nan(carry.state)
+        carry = carry._replace(diverged=jnp.where(turned_nan, carry.diverged, before))
         metrics = training.evaluate(hyperparameters, carry.state, *given, **options)
-        return carry, jax.tree.map(jnp.asarray, metrics)
+        return carry, jax.tree.map(jnp.asarray, metrics), turned_nan
 
     with setting.precision():
         hyperparameters, keys = _shapes(setting, names)
@@ -318,7 +333,8 @@ def _trace_training(
             texts.append(params.lower(begin.output.state).as_text())
         per_lane = (begin.output, hyperparameters, jax.ShapeDtypeStruct(setting.shape, bool))
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        arguments = Arguments(per_lane, per_seed, (index, index, common))
+        watch = jax.ShapeDtypeStruct((), bool)
+        arguments = Arguments(per_lane, per_seed, (index, index, watch, common))
         leg = BlockProgram(advance, setting, arguments)
         return _Programs(prepare, begin, leg, params, "\n".join([*texts, begin.text, leg.text]))
 
@@ -354,15 +370,6 @@ def _kinds(metrics: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _any_nan(tree: Tree) -> jax.Array:
-    """Return whether there is a NaN: squares are not negative, so nothing else makes their sum NaN.
-
-    One pass at the speed of a product, where a test of every entry costs a seventh of a small
-    network's step.
-    """
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    parts = [part for leaf in leaves for part in _real_parts(leaf)]
-    return jnp.isnan(sum((jnp.vdot(x, x).astype(jnp.float32) for x in parts), jnp.float32(0)))
-
-
-def _real_parts(leaf: jax.Array) -> tuple[jax.Array, ...]:
-    return (leaf.real, leaf.imag) if jnp.iscomplexobj(leaf) else (leaf,)
+    found = [jnp.isnan(leaf).any() for leaf in leaves]
+    return functools.reduce(jnp.logical_or, found, jnp.bool_(False))
