@@ -220,11 +220,33 @@ for train, grid, stopping in (
 """
 
 
-def test_four_devices_equal_one_at_the_same_width_bit_for_bit():
+_RESUMED_ELSEWHERE = """
+import pathlib, sys
+import jax
+sys.path.insert(0, "tests")
+from sweep_problems import TRAINING, X, Y, lanes
+from regjax.sweeps import StoreError, run_sweep
+
+def run(n_devices, **options):
+    devices = jax.devices()[:n_devices]
+    return run_sweep(TRAINING, lanes(5, 2), X, Y, metric="loss", width=2, devices=devices,
+                     out=pathlib.Path(sys.argv[1]) / "out", **options)
+
+first = run(4)
+try:
+    run(2, resume=True)
+except StoreError as error:
+    print(error)
+assert run(4, resume=True).table.equals(first.table)
+print(*run(2, resume=True, force=True).events["event"], sep="; ")
+"""
+
+
+def on_four_devices(script, *args):
     root = pathlib.Path(__file__).parents[1]
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, "-c", _ON_DEVICES],
+        [sys.executable, "-c", script, *args],
         cwd=root,
         env=os.environ | flags,
         capture_output=True,
@@ -232,8 +254,18 @@ def test_four_devices_equal_one_at_the_same_width_bit_for_bit():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()
+
+
+def test_four_devices_equal_one_at_the_same_width_bit_for_bit():
+    found = [json.loads(line) for line in on_four_devices(_ON_DEVICES)]
     assert found == [[[1, 8], True], [[8, 1], True], [[1, 8], True]]
+
+
+def test_another_number_of_devices_is_named_when_a_sweep_is_resumed(tmp_path):
+    refusal, forced = on_four_devices(_RESUMED_ELSEWHERE, str(tmp_path))
+    assert "among 4 devices, and here are 2" in refusal
+    assert forced.endswith("resumed by force; devices changed, so last digits may")
 
 
 def test_curves_are_the_looks_at_a_lane():

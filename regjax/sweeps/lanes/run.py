@@ -85,7 +85,8 @@ def run_sweep(
         metric: the metric that ranks lanes.
         mode: "min" if it is to be small, "max" if large.
         stopping: `EarlyStopping` or `SuccessiveHalving`; both need a `Training` and a metric.
-        keep: how many of the best lanes keep their parameters, or "all".
+        keep: how many of the best lanes keep their parameters, or "all". Lanes are ranked one by
+            one here; where `best` takes means over seeds, its lanes can be others.
         dtype: of the hyperparameters; "float64" computes in 64-bit mode.
         width: lanes at a time on a device; by default chosen by memory and, where the sweep is
             long, by measured speed. Recorded before the first lane.
@@ -235,14 +236,20 @@ def _take_up(
     plan, kept = store.fact("plan"), store.fact("fingerprint")
     if tuple(plan["shard"] or ()) != tuple(options.shard or ()):
         raise StoreError(f"The stored sweep is the shard {plan['shard']}, not {options.shard}.")
+    here, before = environment(resources.devices), plan["environment"]
+    if len(here["devices"]) != len(before["devices"]) and not options.force:
+        # Their number shapes the programs.
+        raise StoreError(
+            f"The stored sweep shares its chunks among {len(before['devices'])} devices, and here "
+            f"are {len(here['devices'])}: name as many with devices, or force it."
+        )
     shapes = {int(number): Shape(*shape) for number, shape in plan["shapes"].items()}
     found = fingerprint(grid, programs, shapes, rules)
     if kept["grid"] != found["grid"]:
         raise StoreError("The stored sweep has another grid: begin anew in another folder.")
     if not options.force:
         check_same(kept, found)
-    here = environment(resources.devices)
-    changed = [name for name, value in plan["environment"].items() if here[name] != value]
+    changed = [name for name, value in before.items() if here[name] != value]
     told = f"; {', '.join(changed)} changed, so last digits may" if changed else ""
     event = f"resumed{' by force' if options.force else ''}{told}"
     groups, failed = grid.groups(), store.failures()
