@@ -281,6 +281,13 @@ def test_without_norms_responses_are_apart(form, monkeypatch):
         assert gap <= 1.1e-10
 
 
+def test_the_grid_without_norms_is_that_of_ridge():
+    X, Y = make(40, 9, 1)
+    joint, alone = multi_task_path(X, Y, l1_ratio=0.0), ridge_path(X, Y[:, 0])
+    np.testing.assert_allclose(joint.lambdas, alone.lambdas)
+    np.testing.assert_allclose(joint.coef[:, 0], alone.coef, atol=1e-10)
+
+
 def test_gaps_of_responses_apart_add_up_in_their_units():
     X, Y = make(40, 9, 3)
     Y = Y * [1.0, 10.0, 100.0]

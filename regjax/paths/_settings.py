@@ -29,16 +29,12 @@ def lambda_grid(
     ratio = lambda_min_ratio
     if ratio is None:
         ridge = l1_ratio == 0 and not any(lane.bounded for lane in lanes)
-        ratio = _RIDGE_RATIO if ridge else default_ratio(size)
+        of_lasso = 1e-3 if size[0] > size[1] else 1e-2
+        ratio = _RIDGE_RATIO if ridge else of_lasso
     if not 0 < ratio <= 1:
         raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
     largest = np.stack([_entry(lane) for lane in lanes]) / max(l1_ratio, 1e-3)
     return largest[:, :, None] * np.geomspace(1, ratio, n_lambdas)
-
-
-def default_ratio(size: tuple[float, int]) -> float:
-    """Return the least lambda over the largest, of as many rows and columns."""
-    return 1e-3 if size[0] > size[1] else 1e-2
 
 
 def _entry(lane: Standard) -> np.ndarray:

@@ -32,7 +32,6 @@ from regjax.paths._settings import (
     check_fractions,
     check_lambdas,
     check_tolerance,
-    default_ratio,
     lambda_grid,
 )
 from regjax.paths._solve import LanePath
@@ -290,8 +289,7 @@ def _grid(
     # Columns have unit variance: this little is what rounding leaves of constant responses.
     pull[pull <= _ROUNDING * np.sqrt(lane.scale.sum())] = 0.0
     joint = lane._replace(cross=pull[None])
-    ratio = default_ratio(size) if lambda_min_ratio is None else lambda_min_ratio
-    grid = lambda_grid([joint], given, l1_ratio, n_lambdas, ratio, size)
+    grid = lambda_grid([joint], given, l1_ratio, n_lambdas, lambda_min_ratio, size)
     return grid[0, 0]
 
 
