@@ -5,7 +5,6 @@ import pytest
 
 from regjax.paths import _active
 
-
 P = 1000
 
 
