@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 from benchmarks.training.contestants import OURS, PLAIN
@@ -10,6 +11,7 @@ from benchmarks.training.problem import BATCH, HIDDEN, LEARNING_RATE, REGULARIZE
 _LOOP, _PROCESSES = "PyTorch, loop", "PyTorch, fused, 2 processes"
 _WITHIN, _SHARE, _CHUNK_MS, _EVEN = 1.10, 0.03, 10.0, 1.10
 _CLOSE = 1e-6
+_TRIED = pathlib.Path(__file__).parent / "tried.md"
 
 
 def page(measured: dict[str, dict[str, Any]]) -> str:
@@ -37,6 +39,7 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
     for name, section in _SECTIONS.items():
         if name in measured:
             lines += section(measured[name]["found"])
+    lines.append(_TRIED.read_text())
     return "\n".join(lines).rstrip() + "\n"
 
 
