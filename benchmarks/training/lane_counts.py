@@ -53,7 +53,7 @@ def lane_counts(size: Size, rules: Rules, console: Console) -> dict[str, Any]:
     found: dict[str, Any] = {name: {} for name in (TINY, REALISTIC)}
     for name, rows in found.items():
         kept: dict[int, list[dict[str, float]]] = {n: [] for n in size.lane_counts}
-        for _ in range(rules.firsts):
+        for _ in range(min(rules.rounds, rules.firsts)):
             for n_lanes, seen in kept.items():
                 remote = Remote(Probe, name, size)
                 try:

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from rich.console import Console
 
 from benchmarks.paths.remote import Remote, StoppedError
@@ -73,7 +74,7 @@ class Overhead:
         return {"chunks": len(self._chunks), "workers": self._workers}
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of one run of each kind."""
+        """Return the seconds of one run of each kind, and the share of a sweep outside of legs."""
         ways: dict[str, Callable[[], Any]] = {
             "bare": self._run_bare,
             "memory": lambda: self._sweep(None),
@@ -82,8 +83,11 @@ class Overhead:
         found = {}
         for name, way in ways.items():
             started = time.perf_counter()
-            way()
+            run = way()
             found[name] = time.perf_counter() - started
+            if isinstance(run, SweepRun):
+                in_legs = run.times.filter(pl.col("what") == "run")["seconds"].sum()
+                found[f"{name}, outside"] = 1 - in_legs / (self._workers * found[name])
         return found
 
     def _sweep(self, out: pathlib.Path | None) -> SweepRun:
@@ -133,7 +137,8 @@ def overhead(size: Size, rules: Rules, console: Console) -> dict[str, Any]:
             rounds: list[dict[str, float]] = []
             while len(rounds) < rules.rounds:
                 rounds.append(remote.call("seconds", limit=LIMIT))
-                if sum(rounds[-1].values()) * (len(rounds) + 1) > 3 * rules.budget:
+                took = sum(rounds[-1][way] for way in ("bare", "memory", "disk"))
+                if took * (len(rounds) + 1) > 3 * rules.budget:
                     break
         except StoppedError as stop:
             found[name] = {"note": str(stop)}

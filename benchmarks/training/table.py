@@ -114,10 +114,10 @@ def _overhead(found: dict[str, Any]) -> list[str]:
     rows = []
     for name, row in found.items():
         if "note" in row:
-            rows.append([name, row["note"], *["-"] * 9])
+            rows.append([name, row["note"], *["-"] * 11])
             continue
         for way in ("memory", "disk"):
-            share = row[f"{way} / bare"] - 1
+            share, outside = row[f"{way} / bare"] - 1, row[f"{way}, outside"]
             per_chunk = 1e3 * (row[way] - row["bare"]) / row["chunks"]
             rows.append(
                 [
@@ -127,21 +127,26 @@ def _overhead(found: dict[str, Any]) -> list[str]:
                     *(_number(row[key]) for key in ("bare", way)),
                     f"{100 * share:.1f}",
                     _verdict(share < _SHARE),
+                    f"{100 * outside:.1f}",
+                    _verdict(outside < _SHARE),
                     f"{per_chunk:.2f}",
                     _verdict(per_chunk < _CHUNK_MS),
                     str(row["runs"]),
                 ]
             )
     head = ["model", "store", "chunks", "bare, s", "run_sweep, s", "more, %", "< 3"]
+    head += ["outside of legs, %", "< 3", "ms per chunk", "< 10", "runs"]
     return [
         "## What the engine adds",
         "",
         "Bare: the compiled program of the engine on the same chunks and as many threads, its "
         "arguments ready; for the `Training` start and all legs, each with its look. run_sweep: "
         "planning, chunks, store, progress and table included, warm. More: the median of the "
-        "ratios within a round.",
+        "ratios within a round. Outside of legs: of the threads' time in a sweep, what was not "
+        "spent in a compiled program or beside it on arguments and results; the machine's own "
+        "moods, which the other columns hold too, are not in it.",
         "",
-        *_table([*head, "ms per chunk", "< 10", "runs"], rows),
+        *_table(head, rows),
         "",
     ]
 
