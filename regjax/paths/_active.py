@@ -107,12 +107,12 @@ def _solved(matrix: np.ndarray, right: np.ndarray, slack: float) -> np.ndarray:
         x, residual = np.zeros_like(right), right
         direction, square = right, right @ right
         for _ in range(len(right) // _UNKNOWNS_PER_STEP):
+            if np.abs(residual).max() <= slack:
+                return x
             along = matrix @ direction
             length = square / (direction @ along)
             x = x + length * direction
             residual = residual - length * along
-            if np.abs(residual).max() <= slack:
-                return x
             before, square = square, residual @ residual
             direction = residual + square / before * direction
     return np.linalg.solve(matrix, right)
