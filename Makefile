@@ -15,7 +15,8 @@ demo: $(VENV)/.all
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 -m 'not slow' $(TESTS)
 
-# Sweeps that are killed time and again, clusters that lose a machine, all notebooks.
+# Sweeps that are killed time and again, clusters that lose a machine, experiments that train, all
+# notebooks.
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow tests
 

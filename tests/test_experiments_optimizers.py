@@ -15,6 +15,9 @@ from experiments import (
 from experiments.rotational_equilibrium import theory as equilibria
 from experiments.what_adamw_minimises import theory as minima
 
+# Every one of them compiles a training of its own.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

@@ -13,6 +13,9 @@ from experiments import (
 )
 from experiments.effects import interval, jackknife_error, lowest
 
+# Every one of them compiles a training of its own.
+pytestmark = pytest.mark.slow
+
 SMALL_GRID = coupled_vs_decoupled.Config(
     hidden=16,
     n_train=160,
