@@ -187,8 +187,8 @@ class SteppedProgram:
 
             further, metrics, turned_nan = run(watch=False)
             if np.any(turned_nan):
-                # The same steps once more, for the one that did it: to look after every step
-                # would cost all lanes a tenth of a small network's.
+                # The same steps once more, for the one that did it: lanes that stay finite need
+                # not pay for a look after every step.
                 further, metrics, _ = run(watch=True)
             return further, jax.tree.map(np.asarray, metrics)
 
