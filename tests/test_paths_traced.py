@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from regjax.paths import _traced, elastic_net_path, sufficient_statistics
-from regjax.paths._traced import ROUNDINGS, traced_path, traced_path_of_statistics
+from regjax.paths import _traced_lane, elastic_net_path, sufficient_statistics
+from regjax.paths._traced import traced_path, traced_path_of_statistics
+from regjax.paths._traced_lane import ROUNDINGS
 from regjax.paths.sharded import sharded_statistics
 
 ROOT = pathlib.Path(__file__).parents[1]
 N_LAMBDAS = 12
 
-SIZES = {"tall": (40, 12), "wide": (15, 24)}
+# Of 140 columns not all are in play at a time.
+SIZES = {"tall": (40, 12), "wide": (15, 24), "screened": (12, 140)}
 SETTINGS = {
     "lasso": {},
     "elastic net": {"l1_ratio": 0.5},
@@ -38,6 +40,7 @@ SETTINGS = {
     },
 }
 sizes = pytest.mark.parametrize("size", SIZES)
+small_sizes = pytest.mark.parametrize("size", ["tall", "wide"])
 every_setting = pytest.mark.parametrize("setting", SETTINGS)
 
 # With every argument given and traced, one program serves all settings of a size.
@@ -143,7 +146,7 @@ def test_a_traced_path_is_that_of_numpy(size, setting, dtype):
     check(path, X, y, settings, tol)
 
 
-@sizes
+@small_sizes
 def test_its_grid_is_that_of_numpy(size, x64):
     X, y = make(*SIZES[size])
     path = traced_path(X, y, n_lambdas=N_LAMBDAS, tol=1e-9)
@@ -173,7 +176,7 @@ def test_everything_maps(size, x64):
         check(of(paths, i), X[i], y[i], settings, 1e-9)
 
 
-@sizes
+@small_sizes
 def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
     X, y = make(*SIZES[size], targets=5)
     y[:, 3] *= 1e-9
@@ -185,7 +188,7 @@ def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
     assert not whole.coef[4].any()
     np.testing.assert_allclose(whole.intercept[4], 2.0)
     # Blocks that follow one another give the same.
-    monkeypatch.setattr(_traced, "_MAX_ENTRIES", 2 * 4 * X.shape[1])
+    monkeypatch.setattr(_traced_lane, "_MAX_ENTRIES", 2 * 4 * X.shape[1])
     blocks = traced_path(X, y, n_lambdas=4, tol=1e-8)
     for field, other in zip(whole[:3], blocks[:3], strict=True):
         scale = np.abs(field).max(axis=tuple(range(1, field.ndim)), keepdims=True)
@@ -193,7 +196,7 @@ def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
     assert not blocks.status.any()
 
 
-@sizes
+@small_sizes
 def test_lambda_zero_is_least_squares(size, dtype):
     X, y = make(*SIZES[size], dtype)
     lambdas = np.array([0.0, 0.5], dtype)
@@ -387,7 +390,7 @@ def test_what_is_given_twice_or_not_at_all_is_refused_in_traced_code_too(call, t
         jax.jit(call)(sufficient_statistics(X, y), X, y)
 
 
-@sizes
+@small_sizes
 def test_at_lambda_0_stands_the_least_squares_solution_of_least_norm(size):
     n, p = SIZES[size]
     rng = np.random.default_rng(2)

@@ -17,8 +17,8 @@ def largest_gap(
 ) -> float:
     """Return the largest gap of `coef` (n_lambdas, p), relative to the objective of the mean.
 
-    The intercept is the best one. For the lasso the dual point is the residual shrunk until it is
-    feasible; with a square penalty every point is, and the residual itself is taken.
+    The intercept is the best one. For the lasso the dual point is the best feasible multiple of the
+    residual; with a square penalty every point is feasible, and the residual itself is taken.
     """
     coef = np.asarray(coef, dtype=np.float64)
     w = np.full(len(y), 1 / len(y)) if weight is None else weight / weight.sum()
@@ -31,7 +31,7 @@ def largest_gap(
     l1, l2 = lambdas * l1_ratio, lambdas * (1 - l1_ratio)
     primal = rr / 2 + l1 * np.abs(coef).sum(axis=1) + l2 / 2 * np.sum(coef**2, axis=1)
     if l1_ratio == 1:
-        bound = np.minimum(1, l1 / np.maximum(np.abs(z).max(axis=1), np.finfo(float).tiny))
+        bound = l1 / np.maximum(np.abs(z).max(axis=1), np.finfo(float).tiny)
         s = np.clip(ry / np.where(rr > 0, rr, 1.0), -bound, bound)
         dual = s * ry - s * s * rr / 2
     else:

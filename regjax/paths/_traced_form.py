@@ -150,10 +150,12 @@ def traced_statistics(
     share = 1 / jnp.where(size > 0, size, 1)
     # Centred twice: beside the columns the rounding of a large mean may not be small.
     x_mean, y_mean = x_sum * share, y_sum * share
+    root = jnp.sqrt(weight)
     A, b = X - x_mean, y - y_mean
-    weighted = A if sample_weight is None else A * weight[:, None]
+    if sample_weight is not None:
+        A, b = A * root[:, None], b * root[:, None]
     x_sum, y_sum, xx, xy, yy = total(
-        (weight @ A, weight @ b, weighted.T @ A, weighted.T @ b, weight @ jnp.square(b))
+        (root @ A, root @ b, A.T @ A, A.T @ b, jnp.sum(jnp.square(b), axis=0))
     )
     x_step, y_step = x_sum * share, y_sum * share
     return SufficientStatistics(

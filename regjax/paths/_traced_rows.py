@@ -31,6 +31,9 @@ from regjax.paths._rows import (
 _MAX_OUTER = 100
 _MAX_INNER = 400
 _MAX_EFFORT = 128
+# Steps in which the gap does not fall to nine tenths of its least, after which a row is left.
+_PATIENCE = 10
+_FALLS = 0.9
 
 
 class Gram(NamedTuple):
@@ -73,6 +76,7 @@ class _State(NamedTuple):
         b: (n_rows, p) the iterate.
         best, gap: the iterate of least gap so far, and that gap (n_rows,).
         effort: (n_rows,) how many iterations a correction takes, in units.
+        stalls: (n_rows,) steps since the gap last fell.
         n_steps: outer steps taken.
     """
 
@@ -80,6 +84,7 @@ class _State(NamedTuple):
     best: jax.Array
     gap: jax.Array
     effort: jax.Array
+    stalls: jax.Array
     n_steps: jax.Array
 
 
@@ -103,26 +108,36 @@ def solve_rows(
     if bounded:
         start = jnp.clip(start, problem.lower, problem.upper)
 
+    def is_open(state: _State) -> jax.Array:
+        return (state.gap > target) & (state.stalls < _PATIENCE)
+
     def go_on(state: _State) -> jax.Array:
-        return (state.n_steps < _MAX_OUTER) & jnp.any(state.gap > target)
+        return (state.n_steps < _MAX_OUTER) & jnp.any(is_open(state))
 
     def step(state: _State) -> _State:
         z = problem.cross - design.products(state.b)
         gap = duality_gaps(problem, state.b, z, jnp, bounded)
         # Rows that were done before stand still.
-        better = (gap < state.gap) & (state.gap > target)
+        going = is_open(state)
+        better = (gap < state.gap) & going
         slow = gap > SLOW * state.gap
-        effort = jnp.where(slow, jnp.minimum(2 * state.effort, _MAX_EFFORT), state.effort)
-        best = jnp.where(better[:, None], state.b, state.best)
-        gap = jnp.where(better, gap, state.gap)
-        still = gap > target
-        most = jnp.max(jnp.where(still, effort, 0))
+        fell = gap < _FALLS * state.gap
+        state = state._replace(
+            best=jnp.where(better[:, None], state.b, state.best),
+            gap=jnp.where(better, gap, state.gap),
+            effort=jnp.where(slow, jnp.minimum(2 * state.effort, _MAX_EFFORT), state.effort),
+            stalls=jnp.where(going, jnp.where(fell, 0, state.stalls + 1), state.stalls),
+            n_steps=state.n_steps + 1,
+        )
+        still = is_open(state)
+        most = jnp.max(jnp.where(still, state.effort, 0))
         b = _correct(problem, state.b, z, short, lipschitz, most, bounded)
-        return _State(jnp.where(still[:, None], b, state.b), best, gap, effort, state.n_steps + 1)
+        return state._replace(b=jnp.where(still[:, None], b, state.b))
 
     unknown = jnp.full(target.shape, jnp.inf, start.dtype)
-    effort = jnp.ones(target.shape, jnp.int32)
-    last = jax.lax.while_loop(go_on, step, _State(start, start, unknown, effort, jnp.int32(0)))
+    effort, none = jnp.ones(target.shape, jnp.int32), jnp.zeros(target.shape, jnp.int32)
+    first = _State(start, start, unknown, effort, none, jnp.int32(0))
+    last = jax.lax.while_loop(go_on, step, first)
     return last.best, last.gap
 
 

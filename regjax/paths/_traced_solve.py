@@ -1,9 +1,14 @@
 """Coefficients and duality gaps of problems in standard form, in traced code.
 
-Positive lambdas are rows of one array, solved coarse to fine; lambda = 0 is least squares.
+Positive lambdas are rows of one array, solved from zero together: coarse to fine costs a second
+compiled loop and saves little. Of many columns few are in play at a time, as long as these hold the
+solutions; lambda = 0 is least squares.
 """
 
 from __future__ import annotations
+
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +16,9 @@ import numpy as np
 
 from regjax.paths._rows import Rows
 from regjax.paths._traced_form import Form, Settings
-from regjax.paths._traced_rows import Gram, solve_rows
+from regjax.paths._traced_rows import Data, Gram, solve_rows
+from regjax.paths._traced_screened import screened_rows, set_size
 
-_COARSE = 9
 # Eigenvalues, in roundings of the largest, that least squares divides by, and that it counts.
 _INVERTED = 450
 _COUNTED = 16
@@ -29,47 +34,55 @@ def solve_block(
     grid: jax.Array,
     target: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return coefficients (k, n_lambdas, p) and gaps (k, n_lambdas) of k targets, coarse to fine.
+    """Return coefficients (k, n_lambdas, p) and gaps (k, n_lambdas) of k targets.
 
-    Every ninth lambda is solved from zero, the others from the line between their neighbours.
+    With a Gram matrix all lambdas are solved at once. Of many columns few are in play, and all for
+    what these do not solve.
     """
     n_lambdas, p = grid.shape[1], cross.shape[1]
+    bounded = settings.box is not None
+    box = settings.box or (jnp.full(p, -jnp.inf, grid.dtype), jnp.full(p, jnp.inf, grid.dtype))
+    design, screened = form.design, False
+    if isinstance(design, Data):
+        screened = p > set_size(len(design.matrix))
+        design = design if screened else Gram(design.matrix.T @ design.matrix)
+
+    def rows(at: np.ndarray, cross: Any, scale: Any, unit: Any, grid: Any) -> Rows:
+        """Return the lambdas `at` some places of one target."""
+        lambdas = grid[at][:, None]
+        lower, upper = (bound * form.columns.deviation / unit for bound in box)
+        shape = (len(at), p)
+        return Rows(
+            gram=None,
+            cross=jnp.broadcast_to(cross, shape),
+            scale=jnp.broadcast_to(scale, len(at)),
+            l1=lambdas / unit * l1_ratio * form.columns.l1,
+            l2=lambdas * (1 - l1_ratio) * form.columns.l2,
+            lower=jnp.broadcast_to(lower, shape),
+            upper=jnp.broadcast_to(upper, shape),
+        )
 
     def solve(at: np.ndarray, start: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-        lambdas = grid[:, at].reshape(-1, 1)
-        units = jnp.repeat(unit, len(at))[:, None]
-        box = settings.box or (jnp.full(p, -jnp.inf, grid.dtype), jnp.full(p, jnp.inf, grid.dtype))
-        lower, upper = (bound * form.columns.deviation / units for bound in box)
-        rows = Rows(
-            gram=form.design,
-            cross=jnp.repeat(cross, len(at), axis=0),
-            scale=jnp.repeat(scale, len(at)),
-            l1=lambdas / units * l1_ratio * form.columns.l1,
-            l2=lambdas * (1 - l1_ratio) * form.columns.l2,
-            lower=lower,
-            upper=upper,
-        )
+        every = jax.vmap(functools.partial(rows, at))(cross, scale, unit, grid)
+        flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), every)
         b, gap = solve_rows(
-            rows, start.reshape(-1, p), target.reshape(-1), bounded=settings.box is not None
+            flat._replace(gram=design), start.reshape(-1, p), target.reshape(-1), bounded=bounded
         )
         return b.reshape(-1, len(at), p), gap.reshape(-1, len(at))
 
-    coarse = np.unique(np.r_[0 : n_lambdas - 1 : _COARSE, n_lambdas - 1])
-    nothing = jnp.zeros((len(grid), len(coarse), p), grid.dtype)
-    rough, _ = solve(coarse, nothing, 100 * target[:, coarse])
     every = np.arange(n_lambdas)
-    return solve(every, _between(rough, grid, coarse), target)
+    if not screened:
+        return solve(every, jnp.zeros((*grid.shape, p), grid.dtype), target)
 
+    def screen(part: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        *problem, target = part
+        whole = rows(every, *problem)._replace(gram=design)
+        return screened_rows(whole, target, bounded=bounded)
 
-def _between(b: jax.Array, lambdas: jax.Array, coarse: np.ndarray) -> jax.Array:
-    """Return the coefficients at all lambdas on the lines between the coarse ones."""
-    every = np.arange(lambdas.shape[1])
-    left = np.clip(np.searchsorted(coarse, every, side="right") - 1, 0, max(len(coarse) - 2, 0))
-    right = np.minimum(left + 1, len(coarse) - 1)
-    high, low = lambdas[:, coarse[left]], lambdas[:, coarse[right]]
-    share = ((high - lambdas) / jnp.where(high > low, high - low, 1))[:, :, None]
-    # Compilers contract products and sums: the coarse ones would not come back to the last digit.
-    return ((1 - share) * b[:, left] + share * b[:, right]).at[:, coarse].set(b)
+    b, gap = jax.lax.map(screen, (cross, scale, unit, grid, target))
+    done = gap <= target
+    rest, rest_gap = solve(every, b, jnp.where(done, jnp.inf, target))
+    return jnp.where(done[:, :, None], b, rest), jnp.where(done, gap, rest_gap)
 
 
 def least_squares(form: Form) -> tuple[jax.Array, jax.Array]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax._inputs import feature_names
+from regjax._inputs import belongs_to_jax, feature_names
 from regjax.paths._fold_lanes import fold_data
 from regjax.paths._input import as_new_design
 from regjax.paths._settings import (
@@ -102,7 +102,9 @@ def elastic_net_cv(
             `k_folds(n, 5, repeats=10)`, `k_folds(n, 5, groups=patient)`,
             `time_ordered_folds(n)`, or what a splitter of scikit-learn yields.
 
-    Other arguments are those of `elastic_net_path`. The grid is that of all rows.
+    Other arguments are those of `elastic_net_path`. The grid is that of all rows. Inside `jax.jit`
+    and `jax.vmap`, and for JAX arrays on an accelerator, a JAX program runs, as for paths: all but
+    `folds` and `n_lambdas` may be traced then, and JAX arrays come back.
 
     Example:
         >>> import numpy as np
@@ -112,6 +114,26 @@ def elastic_net_cv(
         >>> print(result.l1_ratio, np.flatnonzero(result.coef_1se))
         1.0 [0]
     """
+    arrays = (X, y, sample_weight, lambdas, l1_ratio, penalty_weights, lower, upper, tol)
+    if belongs_to_jax(*arrays):
+        from regjax.paths._traced_cv import traced_cv
+
+        return traced_cv(
+            X,
+            y,
+            l1_ratio=l1_ratio,
+            lambdas=lambdas,
+            n_lambdas=n_lambdas,
+            lambda_min_ratio=lambda_min_ratio,
+            folds=folds,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            sample_weight=sample_weight,
+            penalty_weights=penalty_weights,
+            lower=lower,
+            upper=upper,
+            tol=tol,
+        )
     names = feature_names(X)
     data, single = fold_data(X, y, sample_weight, folds)
     ratios, tol = check_fractions(l1_ratio), check_tolerance(tol)
@@ -146,18 +168,19 @@ def lasso_cv(X: Any, y: Any = None, **settings: Any) -> CrossValidation:
     return elastic_net_cv(X, y, l1_ratio=1.0, **settings)
 
 
-def choices(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def choices(mean: Any, spread: Any, xp: Any = np) -> tuple[Any, Any, Any]:
     """Return by response, from errors (m, n_ratios, n_lambdas), which ratio and lambdas are chosen.
 
     The ratio and the lambda of the least error, and the largest lambda of that ratio whose error
-    is within one standard error of it; the same lambda where the standard error is unknown.
+    is within one standard error of it; the same lambda where the standard error is unknown. The
+    namespace of the arrays is `xp`.
     """
-    target = np.arange(len(mean))
-    ratio, best = np.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
+    target = xp.arange(len(mean))
+    ratio, best = xp.divmod(mean.reshape(len(mean), -1).argmin(axis=1), mean.shape[2])
     mean, spread = mean[target, ratio], spread[target, ratio]
-    limit = mean[target, best] + np.nan_to_num(spread[target, best])
+    limit = mean[target, best] + xp.nan_to_num(spread[target, best])
     # The largest lambda comes first.
-    return ratio, best, np.argmax(mean <= limit[:, None], axis=1)
+    return ratio, best, xp.argmax(mean <= limit[:, None], axis=1)
 
 
 def as_cross_validation(

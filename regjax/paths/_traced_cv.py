@@ -1,0 +1,311 @@
+"""Cross-validation in traced code: the semantics of `elastic_net_cv` inside `jit` and `vmap`.
+
+Lanes are all rows, then the training rows of every split. With at least as many rows as columns
+each has its statistics: those of a fold's training rows are the sum over the other folds, so that
+nothing is lost by a difference, and the program after the statistics does not depend on the number
+of rows. With fewer rows lanes are weights of the rows. An accelerator solves all lanes at once; a
+CPU takes one after the other, unless they are small.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax._arrays import Numeric, float_array, widen
+from regjax.paths._traced import default_ratio, statistics_of_rows
+from regjax.paths._traced_form import Form, Settings, data_form, gram_form
+from regjax.paths._traced_input import (
+    Program,
+    Rows,
+    Strengths,
+    as_rows,
+    as_settings,
+    as_strengths,
+    rounded,
+)
+from regjax.paths._traced_lane import Lane, as_traced_path, solved_lane, traced_grid
+from regjax.paths.cv import CrossValidation, choices
+from regjax.paths.folds import Split, as_splits
+from regjax.paths.statistics import SufficientStatistics
+
+# Columns up to which a CPU gains by solving all lanes at once.
+_SMALL = 64
+
+
+class _Parts(NamedTuple):
+    """Sets of rows, filled up to one length.
+
+    Attributes:
+        rows: (n_parts, length) indices.
+        held: (n_parts, length), false where filled up.
+    """
+
+    rows: np.ndarray
+    held: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> _Parts:
+        """Return these sets of rows."""
+        length = rounded(max(len(part) for part in parts))
+        rows = np.stack([np.pad(part, (0, length - len(part))) for part in parts])
+        return cls(rows, np.arange(length) < np.array([[len(part)] for part in parts]))
+
+
+def traced_cv(
+    X: Any,
+    y: Any,
+    *,
+    l1_ratio: Any = 1.0,
+    lambdas: Any = None,
+    n_lambdas: int = 100,
+    lambda_min_ratio: Numeric | None = None,
+    folds: int | Iterable[Split] = 5,
+    fit_intercept: bool | jax.Array = True,
+    standardize: bool | jax.Array = False,
+    sample_weight: Any = None,
+    penalty_weights: Any = None,
+    lower: Any = None,
+    upper: Any = None,
+    tol: Numeric = 1e-6,
+) -> CrossValidation:
+    """Return what `elastic_net_cv` returns, as JAX arrays.
+
+    All but `n_lambdas` and `folds` may be traced and mapped over; statistics are a list of those
+    of the folds. A mix that is given as an array is one of several.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> X = jnp.arange(20.0).reshape(-1, 1)
+        >>> choose = jax.jit(lambda X, y: traced_cv(X, y, folds=4, lambdas=[9.0, 0.1]).lambda_)
+        >>> print(choose(X, X[:, 0]))
+        0.1
+    """
+    if y is None:
+        tests = _fold_statistics(X, folds, sample_weight)
+        n, p = sum(part.weight for part in tests), len(tests[0].x_mean)
+        columns, dtype, single = p, tests[0].xx.dtype, tests[0].yy.shape == (1,)
+    else:
+        given = as_rows(X, y, sample_weight)
+        n, p = given.X.shape
+        splits, rows = as_splits(folds, n), given.filled()
+        columns, dtype, single = rows.X.shape[1], rows.X.dtype, rows.single
+    settings = as_settings(
+        p,
+        dtype,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        penalty_weights=penalty_weights,
+        lower=lower,
+        upper=upper,
+        columns=columns,
+    )
+    strengths, program = as_strengths(
+        settings,
+        dtype,
+        l1_ratio=l1_ratio if np.ndim(l1_ratio) else [l1_ratio],
+        lambdas=lambdas,
+        n_lambdas=n_lambdas,
+        lambda_min_ratio=default_ratio(n, p) if lambda_min_ratio is None else lambda_min_ratio,
+        tol=tol,
+    )
+    if y is None:
+        found = _of_statistics(*_training(_stacked(tests)), settings, strengths, program, single)
+    elif n < p:
+        found = _of_data(*_weighted(rows, splits), settings, strengths, program, single)
+    else:
+        found = _of_statistics(*_statistics(rows, splits, n), settings, strengths, program, single)
+    if columns == p:
+        return found
+    path = found.path._replace(coef=found.path.coef[..., :p])
+    return found._replace(coef=found.coef[..., :p], coef_1se=found.coef_1se[..., :p], path=path)
+
+
+def _fold_statistics(parts: Any, folds: Any, sample_weight: Any) -> list[SufficientStatistics]:
+    if not isinstance(parts, list | tuple) or isinstance(parts, SufficientStatistics):
+        raise ValueError(
+            "y is missing: without it X must be a list of SufficientStatistics, one for each fold."
+        )
+    if folds not in (5, len(parts)) or sample_weight is not None or len(parts) < 2:
+        raise ValueError(
+            "The statistics of at least two folds are the folds and hold the weights: leave folds "
+            "and sample_weight out."
+        )
+    return [SufficientStatistics(*(widen(float_array(a)) for a in part)) for part in parts]
+
+
+@jax.jit
+def _stacked(parts: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+
+
+@jax.jit
+def _training(
+    tests: SufficientStatistics,
+) -> tuple[SufficientStatistics, SufficientStatistics]:
+    """Return the statistics of all rows and of the rows outside each fold, and those of folds."""
+
+    def add(known: SufficientStatistics, part: SufficientStatistics) -> tuple[Any, Any]:
+        return known + part, known
+
+    nothing = jax.tree.map(lambda a: jnp.zeros_like(a[0]), tests)
+    total, before = jax.lax.scan(add, nothing, tests)
+    _, after = jax.lax.scan(add, nothing, tests, reverse=True)
+    training = jax.vmap(operator.add)(before, after)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), total, training), tests
+
+
+def _statistics(
+    rows: Rows, splits: Sequence[Split], n: int
+) -> tuple[SufficientStatistics, SufficientStatistics]:
+    """Return the statistics of all n rows and of training rows, and those of test rows."""
+    tests = [test for _, test in splits]
+    times = np.bincount(np.concatenate(tests), minlength=n)
+    # Folds: every row is tested once, and trains the rest of the time.
+    if np.all(times == 1) and all(len(train) + len(test) == n for train, test in splits):
+        return _training(_of_parts(*rows[:3], _Parts.of(tests)))
+    parts = _Parts.of([np.arange(n), *(train for train, _ in splits)])
+    return _of_parts(*rows[:3], parts), _of_parts(*rows[:3], _Parts.of(tests))
+
+
+@jax.jit
+def _of_parts(
+    X: jax.Array, y: jax.Array, weight: jax.Array | None, parts: _Parts
+) -> SufficientStatistics:
+    """Return the statistics of sets of rows, one set after the other."""
+    weight = jnp.ones(len(X), X.dtype) if weight is None else weight
+
+    def of_part(part: _Parts) -> SufficientStatistics:
+        held = jnp.where(part.held, weight[part.rows], 0)
+        return statistics_of_rows(X[part.rows], y[part.rows], held)
+
+    return jax.lax.map(of_part, parts)
+
+
+def _weighted(rows: Rows, splits: Sequence[Split]) -> tuple[jax.Array, ...]:
+    """Return rows with their weights in every lane, all rows first, and in every split's test."""
+    n = len(rows.X)
+    masks = np.zeros((2, len(splits), n), bool)
+    for k, split in enumerate(splits):
+        for mask, of in zip(masks, split, strict=True):
+            mask[k, of] = True
+    weight = jnp.ones(n, rows.X.dtype) if rows.weight is None else rows.weight
+    train, test = jnp.where(masks, weight, 0)
+    return rows.X, rows.y, jnp.concatenate([weight[None], train]), test
+
+
+@functools.partial(jax.jit, static_argnames=("program", "single"))
+def _of_statistics(
+    lanes: SufficientStatistics,
+    tests: SufficientStatistics,
+    settings: Settings,
+    strengths: Strengths,
+    program: Program,
+    single: bool,
+) -> CrossValidation:
+    def errors(part: tuple[SufficientStatistics, Lane]) -> jax.Array:
+        s, (coef, intercept, _) = part
+        fit = jnp.einsum("mkp,pm->mk", coef, s.xy)
+        square = s.yy[:, None] - 2 * fit + jnp.einsum("mkp,mkp->mk", coef @ s.xx, coef)
+        shift = s.y_mean[:, None] - intercept - coef @ s.x_mean
+        return jnp.maximum(square, 0) / s.weight + jnp.square(shift)
+
+    with jax.default_matmul_precision("highest"):
+        form = functools.partial(gram_form, settings=settings)
+        found = _searched(lanes, form, tests, errors, settings, strengths, program)
+    return _first(found) if single else found
+
+
+@functools.partial(jax.jit, static_argnames=("program", "single"))
+def _of_data(
+    X: jax.Array,
+    y: jax.Array,
+    lanes: jax.Array,
+    tests: jax.Array,
+    settings: Settings,
+    strengths: Strengths,
+    program: Program,
+    single: bool,
+) -> CrossValidation:
+    def errors(part: tuple[jax.Array, Lane]) -> jax.Array:
+        weight, (coef, intercept, _) = part
+        residual = y.T[:, None] - coef @ X.T - intercept[:, :, None]
+        return (jnp.square(residual) @ weight) / weight.sum()
+
+    with jax.default_matmul_precision("highest"):
+        form = functools.partial(data_form, X, y, settings=settings)
+        found = _searched(lanes, form, tests, errors, settings, strengths, program)
+    return _first(found) if single else found
+
+
+def _searched(
+    lanes: Any,
+    form: Callable[[Any], Form],
+    tests: Any,
+    errors: Callable[[Any], jax.Array],
+    settings: Settings,
+    strengths: Strengths,
+    program: Program,
+) -> CrossValidation:
+    """Return the cross-validation of all mixes; every field but the mixes has the responses first.
+
+    Args:
+        lanes: all rows, then the training rows of every split, stacked.
+        form: makes a lane's problem in standard form.
+        tests: the test rows of every split, stacked.
+        errors: gives mean squared errors (m, n_lambdas) of a split's test rows and its solutions.
+    """
+    whole = form(jax.tree.map(lambda a: a[0], lanes))
+
+    def of_ratio(l1_ratio: jax.Array) -> tuple[jax.Array, Lane, jax.Array]:
+        mixed = strengths._replace(l1_ratio=l1_ratio)
+        grid = traced_grid(whole, settings, mixed, program)
+
+        def solve(lane: Any) -> Lane:
+            return solved_lane(form(lane), settings, grid, mixed, program)
+
+        small = len(whole.columns.mean) <= _SMALL
+        on_cpu = jax.default_backend() == "cpu" and not small
+        found = jax.lax.map(solve, lanes) if on_cpu else jax.vmap(solve)(lanes)
+        fits = jax.tree.map(lambda a: a[0], found)
+        parts = jax.tree.map(lambda a: a[1:], found)
+        return grid, fits, jax.lax.map(errors, (tests, parts))
+
+    grids, fits, found = jax.lax.map(of_ratio, strengths.l1_ratio)
+    # (m, n_ratios, n_folds, n_lambdas)
+    fold_errors = jnp.moveaxis(found, 2, 0)
+    mean = fold_errors.mean(axis=2)
+    spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
+    ratio, best, sparse = choices(mean, spread, jnp)
+    target = jnp.arange(len(mean))
+    chosen = Lane(*(part[ratio, target] for part in fits))
+    grids = jnp.moveaxis(grids, 1, 0)
+    grid, l1_ratio = grids[target, ratio], strengths.l1_ratio[ratio]
+    fields: dict[str, Any] = {
+        "l1_ratios": strengths.l1_ratio,
+        "lambdas": grids,
+        "fold_errors": fold_errors,
+        "mean_error": mean,
+        "standard_error": spread,
+        "l1_ratio": l1_ratio,
+        "lambda_": grid[target, best],
+        "lambda_1se": grid[target, sparse],
+        "coef": chosen.coef[target, best],
+        "intercept": chosen.intercept[target, best],
+        "coef_1se": chosen.coef[target, sparse],
+        "intercept_1se": chosen.intercept[target, sparse],
+        "path": as_traced_path(chosen, grid, strengths._replace(l1_ratio=l1_ratio)),
+    }
+    return CrossValidation(**fields)
+
+
+def _first(found: CrossValidation) -> CrossValidation:
+    """Return the result of the first response."""
+    return jax.tree.map(lambda a: a[0], found)._replace(l1_ratios=found.l1_ratios)

@@ -1,0 +1,156 @@
+"""What callers hand to traced paths: checked where it can be seen, and given few shapes.
+
+Arrays whose values are there are filled up with rows of weight 0 and columns of zeros to one of
+eight sizes between a power of two and the next, so that fits of nearly the same size share their
+compiled programs. Inside of traced code shapes are the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax._arrays import Numeric, float_array, is_traced, widen
+from regjax.paths._settings import as_shape, check_fraction
+from regjax.paths._traced_form import Settings
+
+_SIZES_PER_OCTAVE = 8
+
+
+class Rows(NamedTuple):
+    """Checked rows.
+
+    Attributes:
+        X: (n, p).
+        y: (n, m).
+        weight: (n,), or None where all are 1.
+        single: whether the axis of the responses is dropped.
+    """
+
+    X: jax.Array
+    y: jax.Array
+    weight: jax.Array | None
+    single: bool
+
+    def filled(self) -> Rows:
+        """Return the same problem in one of few shapes, unless it is traced or spread out."""
+        if is_traced(self.X, self.y, self.weight) or len(self.X.sharding.device_set) > 1:
+            return self
+        n, p = self.X.shape
+        rows, columns = rounded(n) - n, rounded(p) - p
+        weight = jnp.ones(n, self.X.dtype) if self.weight is None else self.weight
+        return self._replace(
+            X=jnp.pad(self.X, [(0, rows), (0, columns)]),
+            y=jnp.pad(self.y, [(0, rows), (0, 0)]),
+            weight=jnp.pad(weight, (0, rows)),
+        )
+
+
+class Strengths(NamedTuple):
+    """Scalars `l1_ratio`, `min_ratio` and `tol`; lambdas (n_lambdas,), or None for a grid."""
+
+    l1_ratio: jax.Array
+    lambdas: jax.Array | None
+    min_ratio: jax.Array
+    tol: jax.Array
+
+
+class Program(NamedTuple):
+    """What a program is compiled for, besides shapes: lambdas, and whether some may be 0."""
+
+    n_lambdas: int
+    zeros: bool
+
+
+def rounded(size: int) -> int:
+    """Return the least of eight sizes between a power of two and the next that holds `size`.
+
+    Example:
+        >>> [rounded(n) for n in (7, 99, 442, 50_000)]
+        [7, 104, 448, 53248]
+    """
+    step = max(1, 2 ** (size - 1).bit_length() // (2 * _SIZES_PER_OCTAVE))
+    return step * -(-size // step)
+
+
+def as_rows(X: Any, y: Any, sample_weight: Any) -> Rows:
+    """Return X (n, p), y (n,) or (n, m) and weights (n,), checked, in the dtype of X."""
+    X = widen(float_array(X))
+    y = float_array(y).astype(X.dtype)
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")
+    n = len(X)
+    if y.ndim not in (1, 2) or len(y) != n or y.size == 0:
+        raise ValueError(
+            f"y must have shape (n_samples,) or (n_samples, n_targets) with {n} samples, got "
+            f"{y.shape}."
+        )
+    weight = None
+    if sample_weight is not None:
+        weight = float_array(sample_weight).astype(X.dtype)
+        if weight.shape != (n,):
+            raise ValueError(f"sample_weight must have shape ({n},), got {weight.shape}.")
+        weight = jnp.where(jnp.all(weight >= 0), weight, jnp.nan)
+    return Rows(X, y.reshape(n, -1), weight, y.ndim == 1)
+
+
+def as_settings(
+    p: int,
+    dtype: Any,
+    *,
+    fit_intercept: Any,
+    standardize: Any,
+    penalty_weights: Any,
+    lower: Any,
+    upper: Any,
+    columns: int,
+) -> Settings:
+    """Return what is asked of p coefficients, checked if it can be seen, of `columns` in all."""
+    if not is_traced(penalty_weights, lower, upper):
+        as_shape(p, True, True, penalty_weights, lower, upper)
+
+    def vector(values: Any, rest: float) -> jax.Array:
+        known = jnp.broadcast_to(jnp.asarray(values, dtype), p)
+        return jnp.pad(known, (0, columns - p), constant_values=rest)
+
+    box = None
+    if lower is not None or upper is not None:
+        least, most = -np.inf if lower is None else lower, np.inf if upper is None else upper
+        box = vector(least, -np.inf), vector(most, np.inf)
+    return Settings(
+        fit_intercept=jnp.asarray(fit_intercept, bool),
+        standardize=jnp.asarray(standardize, bool),
+        weights=None if penalty_weights is None else vector(penalty_weights, 1.0),
+        box=box,
+    )
+
+
+def as_strengths(
+    settings: Settings,
+    dtype: Any,
+    *,
+    l1_ratio: Numeric,
+    lambdas: Any,
+    n_lambdas: int,
+    lambda_min_ratio: Numeric,
+    tol: Numeric,
+) -> tuple[Strengths, Program]:
+    """Return strengths, checked if they can be seen, and what to compile for them."""
+    if not is_traced(l1_ratio):
+        for ratio in np.ravel(l1_ratio).tolist():
+            check_fraction(ratio)
+    if lambdas is not None:
+        n_lambdas = len(lambdas)
+    if n_lambdas < 1:
+        raise ValueError(f"n_lambdas must be at least 1, got {n_lambdas}.")
+    zeros = is_traced(lambdas) or (lambdas is not None and not np.all(lambdas))
+    values = Strengths(
+        jnp.asarray(l1_ratio, dtype),
+        None if lambdas is None else jnp.asarray(lambdas, dtype),
+        jnp.asarray(lambda_min_ratio, dtype),
+        jnp.asarray(tol, dtype),
+    )
+    return values, Program(n_lambdas, zeros and settings.box is None)

@@ -1,0 +1,125 @@
+"""One problem in standard form in traced code: its grid, and its path in the caller's units."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from regjax.paths._traced_form import Form, Settings
+from regjax.paths._traced_input import Program, Strengths
+from regjax.paths._traced_solve import least_squares, solve_block
+from regjax.paths.path import CONVERGED, NOT_CONVERGED, Path
+
+# A duality gap is a difference of sums, which are rounded.
+ROUNDINGS = 64
+_MAX_ENTRIES = 2**25
+
+
+class Lane(NamedTuple):
+    """Solutions of m responses.
+
+    Attributes:
+        coef: (m, n_lambdas, p).
+        intercept, gap: (m, n_lambdas).
+    """
+
+    coef: jax.Array
+    intercept: jax.Array
+    gap: jax.Array
+
+
+def least_tol(tol: jax.Array) -> jax.Array:
+    """Return the gap that is asked for: no less than what the dtype can tell."""
+    return jnp.maximum(tol, ROUNDINGS * jnp.finfo(tol.dtype).eps)
+
+
+def solved_lane(
+    form: Form, settings: Settings, grid: jax.Array, strengths: Strengths, program: Program
+) -> Lane:
+    """Return the solutions at `grid` (m, n_lambdas), descending."""
+    m, p = form.cross.shape
+    l1_ratio = strengths.l1_ratio
+    valid = _valid(form, settings, grid, l1_ratio)
+    exact = (grid == 0) & program.zeros
+    target = jnp.where(valid[:, None] & ~exact, least_tol(strengths.tol) / 2, jnp.inf)
+
+    # Targets beyond what memory holds at once follow one another, in blocks of one size.
+    n_blocks = -(-m * grid.shape[1] * p // _MAX_ENTRIES)
+    size = -(-m // n_blocks)
+    whole = (form.cross, form.scale, form.unit, grid, target)
+    if n_blocks == 1:
+        b, gap = solve_block(form, settings, l1_ratio, *whole)
+    else:
+        missing = n_blocks * size - m
+        blocks = [
+            jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1), mode="edge").reshape(
+                n_blocks, size, *a.shape[1:]
+            )
+            for a in whole
+        ]
+        b, gap = jax.lax.map(lambda part: solve_block(form, settings, l1_ratio, *part), blocks)
+        b, gap = b.reshape(-1, *b.shape[2:])[:m], gap.reshape(-1, gap.shape[2])[:m]
+
+    if program.zeros:
+        free, free_gap = jax.lax.cond(
+            exact.any(), least_squares, lambda form: (form.cross, form.scale), form
+        )
+        b = jnp.where(exact[:, :, None], free[:, None], b)
+        gap = jnp.where(exact, free_gap[:, None], gap)
+    coef, intercept = form.restored(b, settings)
+    return Lane(
+        jnp.where(valid[:, None, None], coef, jnp.nan),
+        jnp.where(valid[:, None], intercept, jnp.nan),
+        jnp.where(valid[:, None], 2 * gap, jnp.inf),
+    )
+
+
+def as_traced_path(lane: Lane, grid: jax.Array, strengths: Strengths) -> Path:
+    """Return the solutions at `grid` as a path, with a leading axis of responses."""
+    reached = lane.gap <= least_tol(strengths.tol)
+    fields: dict[str, Any] = {
+        "lambdas": grid,
+        "coef": lane.coef,
+        "intercept": lane.intercept,
+        "duality_gap": lane.gap,
+        "status": jnp.where(reached, CONVERGED, NOT_CONVERGED).astype(jnp.int32),
+        "l1_ratio": strengths.l1_ratio,
+    }
+    return Path(**fields, feature_names=None)
+
+
+def traced_grid(
+    form: Form, settings: Settings, strengths: Strengths, program: Program
+) -> jax.Array:
+    """Return lambdas (m, n_lambdas), descending."""
+    if strengths.lambdas is not None:
+        ordered = jnp.sort(strengths.lambdas, descending=True)
+        return jnp.broadcast_to(ordered, (len(form.cross), program.n_lambdas))
+    pull = jnp.abs(form.cross)
+    if settings.box is not None:
+        # Where a bound is 0, correlations of that sign bring nothing in.
+        lower, upper = settings.box
+        pull = pull * jnp.where(form.cross > 0, upper > 0, lower < 0)
+    largest = form.unit * (pull / form.columns.l1).max(axis=1)
+    largest = largest / jnp.maximum(strengths.l1_ratio, 1e-3)
+    steps = np.arange(program.n_lambdas) / max(program.n_lambdas - 1, 1)
+    shares = (strengths.min_ratio**steps).astype(largest.dtype)
+    return jnp.where(largest > 0, largest, 1)[:, None] * shares
+
+
+def _valid(form: Form, settings: Settings, grid: jax.Array, l1_ratio: jax.Array) -> jax.Array:
+    """Return which targets (m,) have nothing that would raise outside traced code."""
+    right = (l1_ratio >= 0) & (l1_ratio <= 1) & jnp.isfinite(form.columns.deviation).all()
+    if settings.weights is not None:
+        right &= (settings.weights >= 0).all()
+    if settings.box is not None:
+        lower, upper = settings.box
+        right &= ((lower <= 0) & (upper >= 0)).all()
+        if settings.weights is not None:
+            finite = jnp.isfinite(lower) | jnp.isfinite(upper)
+            right &= ~(finite & (settings.weights == 0)).any()
+    right = right & (jnp.isfinite(grid) & (grid >= 0)).all(axis=1)
+    return right & jnp.isfinite(form.cross).all(axis=1) & jnp.isfinite(form.scale)
