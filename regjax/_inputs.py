@@ -37,15 +37,20 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
 
 
 def belongs_to_jax(*values: Any) -> bool:
-    """Return whether a value is traced, or an array on an accelerator."""
+    """Return whether a value is traced, or an array on an accelerator.
+
+    Beside a sparse matrix arrays count as the host's, which is where sparse matrices are solved.
+    """
     # Only a program that has loaded jax can hold its arrays.
     jax = sys.modules.get("jax")
     if jax is None:
         return False
-    return any(
-        isinstance(leaf, jax.core.Tracer)
-        or (isinstance(leaf, jax.Array) and {d.platform for d in leaf.devices()} != {"cpu"})
-        for leaf in jax.tree.leaves(values)
+    leaves = jax.tree.leaves(values)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return True
+    return not any(hasattr(value, "todense") for value in values) and any(
+        isinstance(leaf, jax.Array) and {d.platform for d in leaf.devices()} != {"cpu"}
+        for leaf in leaves
     )
 
 

@@ -3,7 +3,9 @@
 `python -m benchmarks.paths.accelerator [problem ...]` measures where JAX has an accelerator, and
 keeps what it saw in `benchmarks/paths_accelerator.json` (`--kept` names another file);
 `python -m benchmarks.paths --only-table` puts it in the page beside the peers. Data are on the
-device before the clock starts. First calls compile several programs at a time.
+device before the clock starts. First calls compile several programs at a time. `--peers` measures
+others on the processor, once, at the sizes that the page has nowhere else, with the tolerances that
+held for a smaller problem of the same kind; no accelerator is needed.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ from rich.console import Console
 
 from benchmarks.machine import describe
 from benchmarks.paths.accuracy import largest_gap
-from benchmarks.paths.problems import FOLDS, PROBLEMS, TOL, Problem
+from benchmarks.paths.problems import FOLDS, PROBLEMS, TOL, Problem, Spec
+from benchmarks.paths.remote import Remote, StoppedError
 from regjax.paths import elastic_net_path, lasso_cv, lasso_path
 
+_PAGE = pathlib.Path(__file__).parents[1] / "paths.json"
 KEPT = pathlib.Path(__file__).parents[1] / "paths_accelerator.json"
 _DTYPES = ("float64", "float32")
 _RUNS = 3
 _LONG = 5.0
-_COMPILERS = 6
-
-Answer = tuple[Any, dict[str, Any]]
-"""Lambdas and coefficients of one or several paths, and what else is to be noted."""
+_COMPILERS = 12
+_ALIKE = {"100000x2000 CV": "tall", "2000x100000 CV": "wide"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,24 +113,24 @@ def _bootstraps() -> dict[str, Any]:
 
 def _tasks() -> dict[str, Task]:
     tasks = {}
-    for name, spec in PROBLEMS.items():
-        # Sparse matrices are solved on the host.
-        if name == "sparse":
-            continue
-        load = functools.partial(_of_problem, name)
-        tasks[f"{name} path"] = Task(spec.text, "path", load, lasso_path, _path_gap)
-        if spec.has_cv:
-            tasks[f"{name} CV"] = Task(spec.text, "CV", load, lasso_cv, _cv_gap)
+    for n, p, ratio in ((2_000, 100_000, 1e-2), (100_000, 2_000, 1e-3)):
+        load = functools.partial(_drawn, n, p, ratio)
+        tasks[f"{n}x{p} CV"] = Task(f"{n:,} x {p:,}", "CV", load, lasso_cv, _cv_gap)
     many = functools.partial(elastic_net_path, n_lambdas=50)
-    for m in (1_000, 10_000):
+    for m in (10_000, 1_000):
         text = f"{m:,} responses x 50 lambdas, 2,000 x 100"
         load = functools.partial(_responses, m)
         tasks[f"{m} responses"] = Task(text, "all", load, many, _many_gap)
     text = "200 bootstraps x 50 lambdas, 1,000 x 100"
     tasks["bootstraps"] = Task(text, "all", _bootstraps, elastic_net_path, _many_gap)
-    for n, p, ratio in ((100_000, 2_000, 1e-3), (2_000, 100_000, 1e-2)):
-        load = functools.partial(_drawn, n, p, ratio)
-        tasks[f"{n}x{p} CV"] = Task(f"{n:,} x {p:,}", "CV", load, lasso_cv, _cv_gap)
+    for name, spec in PROBLEMS.items():
+        # Sparse matrices are solved on the host.
+        if name == "sparse":
+            continue
+        load = functools.partial(_of_problem, name)
+        if spec.has_cv:
+            tasks[f"{name} CV"] = Task(spec.text, "CV", load, lasso_cv, _cv_gap)
+        tasks[f"{name} path"] = Task(spec.text, "path", load, lasso_path, _path_gap)
     return tasks
 
 
@@ -145,12 +147,20 @@ def _timed(task: Task, data: dict[str, Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, answer
 
 
-def measure(names: list[str], console: Console, save: Callable[[dict[str, Any]], None]) -> None:
-    """Save seconds and gaps by task and dtype as they come; a task that fails says why."""
+def measure(
+    names: list[str], limit: float, console: Console, save: Callable[[dict[str, Any]], None]
+) -> None:
+    """Save seconds and gaps by task and dtype as they come; a task that fails says why.
+
+    First calls that have not begun after `limit` seconds are left out.
+    """
     found: dict[str, Any] = {name: {} for name in names}
+    started = time.perf_counter()
 
     def first(name: str, dtype: str) -> None:
         task = TASKS[name]
+        if time.perf_counter() - started > limit:
+            return
         try:
             seconds, answer = _timed(task, _on_device(task, dtype))
             entry = {"first": seconds, "gap": task.gap(task.load(), answer)}
@@ -169,7 +179,7 @@ def measure(names: list[str], console: Console, save: Callable[[dict[str, Any]],
         list(pool.map(lambda pair: first(*pair), pairs))
     save(found)
     for name, dtype in pairs:
-        entry = found[name][dtype]
+        entry = found[name].get(dtype, {"note": "not begun"})
         if "note" in entry:
             continue
         data, times = _on_device(TASKS[name], dtype), []
@@ -180,12 +190,70 @@ def measure(names: list[str], console: Console, save: Callable[[dict[str, Any]],
         save(found)
 
 
+class OnProcessor:
+    """One who solves a task on the processor, in a process of its own."""
+
+    def __init__(self, who: str, name: str) -> None:
+        self._who, self._data = who, TASKS[name].load()
+        self._many = name not in _ALIKE
+        if not self._many:
+            known = json.loads(_PAGE.read_text())[_ALIKE[name]]["races"]["path"]
+            self._tol = known[who]["tol"]
+
+    def seconds(self) -> float:
+        """Return the seconds of one run."""
+        from benchmarks.paths.batches import responses_in_a_loop
+        from benchmarks.paths.peers import OURS, make_peer
+
+        started = time.perf_counter()
+        if self._many and self._who == OURS:
+            elastic_net_path(self._data["X"], self._data["y"], n_lambdas=50, tol=TOL)
+        elif self._many:
+            responses_in_a_loop(self._data["X"], self._data["y"], TOL / 2)
+        else:
+            peer = make_peer(self._who)
+            problem = Problem(
+                Spec("", lambda: (self._data["X"], self._data["y"]), ratio=1.0, has_cv=True)
+            )
+            problem.columns, problem.folds  # noqa: B018, laid out before the clock starts
+            return peer.cv(problem, self._data["lambdas"], self._tol)[0]
+        return time.perf_counter() - started
+
+
+def measure_peers(console: Console, limit: float) -> dict[str, dict[str, Any]]:
+    """Return the seconds of others on the processor, by task, or why there are none."""
+    from benchmarks.paths.peers import OURS, SKLEARN, present
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("10000 responses", *_ALIKE):
+        found[name] = {}
+        crowd = (OURS, SKLEARN, "adelie") if name in _ALIKE else (OURS, SKLEARN)
+        for who in [one for one in crowd if one in present()]:
+            remote = Remote(OnProcessor, who, name)
+            try:
+                found[name][who] = {"seconds": remote.call("seconds", limit=limit)}
+            except StoppedError as stop:
+                found[name][who] = {"note": str(stop)}
+            finally:
+                remote.close()
+            console.print(name, who, found[name][who])
+    return found
+
+
 def main() -> None:
     """Measure and keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paths.accelerator")
     parser.add_argument("problems", nargs="*", metavar="problem", help=" ".join(TASKS))
     parser.add_argument("--kept", type=pathlib.Path, default=KEPT)
+    parser.add_argument("--limit", type=float, default=600, help="s, for the first calls")
+    parser.add_argument("--peers", action="store_true", help="others on the processor instead")
     given = parser.parse_args()
+    if given.peers:
+        kept = json.loads(given.kept.read_text()) if given.kept.exists() else {"tasks": {}}
+        kept["peers"] = measure_peers(Console(width=160), given.limit)
+        kept["peers_machine"] = describe()
+        given.kept.write_text(json.dumps(kept, indent=1) + "\n")
+        return
     if jax.default_backend() == "cpu":
         parser.exit(1, "JAX has no accelerator on this machine: nothing is measured.\n")
     jax.config.update("jax_enable_x64", True)
@@ -197,7 +265,7 @@ def main() -> None:
         kept["tasks"] |= found
         given.kept.write_text(json.dumps(kept, indent=1) + "\n")
 
-    measure(given.problems or list(TASKS), Console(width=160), save)
+    measure(given.problems or list(TASKS), given.limit, Console(width=160), save)
 
 
 if __name__ == "__main__":

@@ -62,13 +62,17 @@ def _our_targets(data: dict[str, Any], tol: float) -> tuple[np.ndarray, np.ndarr
 
 
 def _their_targets(by_hand: bool) -> Run:
-    def run(data: dict[str, Any], tol: float) -> tuple[np.ndarray, np.ndarray]:
-        parts = np.array_split(data["Y"], 2, axis=1)
-        tasks = [delayed(_loop_of_targets)(data["X"], part, tol, by_hand) for part in parts]
-        lambdas, coef = (np.concatenate(part) for part in zip(*_two_processes(tasks), strict=True))
-        return lambdas, coef
+    return lambda data, tol: responses_in_a_loop(data["X"], data["Y"], tol, by_hand)
 
-    return run
+
+def responses_in_a_loop(
+    X: np.ndarray, Y: np.ndarray, tol: float, by_hand: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lambdas and coefficients of every response by scikit-learn in two processes."""
+    parts = np.array_split(Y, 2, axis=1)
+    tasks = [delayed(_loop_of_targets)(X, part, tol, by_hand) for part in parts]
+    lambdas, coef = (np.concatenate(part) for part in zip(*_two_processes(tasks), strict=True))
+    return lambdas, coef
 
 
 def _loop_of_targets(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Any
 
+from benchmarks.paths import accelerator_table
+from benchmarks.paths.accelerator import KEPT
 from benchmarks.paths.batches import JOBS
 from benchmarks.paths.peers import OURS, SKLEARN
 from benchmarks.paths.problems import FOLDS, N_LAMBDAS, PROBLEMS, TOL
@@ -82,6 +85,7 @@ def tables(measured: dict[str, dict[str, Any]], command: str) -> str:
             [row for name, entry in known.items() for row in _anatomy(name, entry)],
         ),
         "",
+        *_accelerator(known),
         _TRIED.read_text(),
         "## Everybody",
         "",
@@ -94,6 +98,21 @@ def tables(measured: dict[str, dict[str, Any]], command: str) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _accelerator(measured: dict[str, dict[str, Any]]) -> list[str]:
+    if not KEPT.exists():
+        return []
+    kept = json.loads(KEPT.read_text())
+
+    def best(name: str, kind: str) -> tuple[str | None, float | None]:
+        entry = measured.get(name, {"races": {}})
+        race = entry["races"].get(kind, {})
+        return accelerator_table.fastest(race, lambda who: _holds(entry, kind, who))
+
+    rows = accelerator_table.rows(kept, best)
+    table = _table(accelerator_table.HEAD, rows)
+    return ["## On an accelerator", "", accelerator_table.about(kept), "", *table, ""]
 
 
 def _text(name: str) -> str:

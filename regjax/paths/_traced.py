@@ -22,7 +22,7 @@ import numpy as np
 from regjax._arrays import Numeric, float_array, widen
 from regjax.paths._traced_form import Form, Settings, data_form, gram_form, traced_statistics
 from regjax.paths._traced_input import Program, Strengths, as_rows, as_settings, as_strengths
-from regjax.paths._traced_lane import as_traced_path, solved_lane, traced_grid
+from regjax.paths._traced_lane import as_traced_path, solved_lanes, traced_grid
 from regjax.paths.path import Path
 from regjax.paths.statistics import SufficientStatistics
 
@@ -206,7 +206,8 @@ def _path(
     form: Form, single: bool, settings: Settings, strengths: Strengths, program: Program
 ) -> Path:
     grid = traced_grid(form, settings, strengths, program)
-    lane = solved_lane(form, settings, grid, strengths, program)
+    alone = jax.tree.map(lambda a: a[None], form)
+    lane = solved_lanes(alone, settings, grid, strengths, program).lane(0)
     if single:
-        grid, lane = grid[0], jax.tree.map(lambda a: a[0], lane)
+        grid, lane = grid[0], lane.lane(0)
     return as_traced_path(lane, grid, strengths)

@@ -30,7 +30,7 @@ from regjax.paths._traced_input import (
     as_strengths,
     rounded,
 )
-from regjax.paths._traced_lane import Lane, as_traced_path, solved_lane, traced_grid
+from regjax.paths._traced_lane import Lanes, as_traced_path, solved_lanes, traced_grid
 from regjax.paths.cv import CrossValidation, choices
 from regjax.paths.folds import Split, as_splits
 from regjax.paths.statistics import SufficientStatistics
@@ -210,7 +210,7 @@ def _of_statistics(
     program: Program,
     single: bool,
 ) -> CrossValidation:
-    def errors(part: tuple[SufficientStatistics, Lane]) -> jax.Array:
+    def errors(part: tuple[SufficientStatistics, Lanes]) -> jax.Array:
         s, (coef, intercept, _) = part
         fit = jnp.einsum("mkp,pm->mk", coef, s.xy)
         square = s.yy[:, None] - 2 * fit + jnp.einsum("mkp,mkp->mk", coef @ s.xx, coef)
@@ -219,7 +219,9 @@ def _of_statistics(
 
     with jax.default_matmul_precision("highest"):
         form = functools.partial(gram_form, settings=settings)
-        found = _searched(lanes, form, tests, errors, settings, strengths, program)
+        found = _searched(
+            len(lanes.xx[0]), lanes, form, tests, errors, settings, strengths, program
+        )
     return _first(found) if single else found
 
 
@@ -234,18 +236,19 @@ def _of_data(
     program: Program,
     single: bool,
 ) -> CrossValidation:
-    def errors(part: tuple[jax.Array, Lane]) -> jax.Array:
+    def errors(part: tuple[jax.Array, Lanes]) -> jax.Array:
         weight, (coef, intercept, _) = part
         residual = y.T[:, None] - coef @ X.T - intercept[:, :, None]
         return (jnp.square(residual) @ weight) / weight.sum()
 
     with jax.default_matmul_precision("highest"):
         form = functools.partial(data_form, X, y, settings=settings)
-        found = _searched(lanes, form, tests, errors, settings, strengths, program)
+        found = _searched(X.shape[1], lanes, form, tests, errors, settings, strengths, program)
     return _first(found) if single else found
 
 
 def _searched(
+    p: int,
     lanes: Any,
     form: Callable[[Any], Form],
     tests: Any,
@@ -257,26 +260,34 @@ def _searched(
     """Return the cross-validation of all mixes; every field but the mixes has the responses first.
 
     Args:
+        p: the number of columns.
         lanes: all rows, then the training rows of every split, stacked.
         form: makes a lane's problem in standard form.
         tests: the test rows of every split, stacked.
         errors: gives mean squared errors (m, n_lambdas) of a split's test rows and its solutions.
     """
-    whole = form(jax.tree.map(lambda a: a[0], lanes))
+    by_gram = isinstance(lanes, SufficientStatistics)
+    # A CPU takes large lanes one after the other, which fits its caches.
+    together = jax.default_backend() != "cpu" or p <= _SMALL
+    if by_gram and together:
+        forms = jax.vmap(form)(lanes)
+        whole = jax.tree.map(lambda a: a[0], forms)
+    else:
+        whole = form(jax.tree.map(lambda a: a[0], lanes))
 
-    def of_ratio(l1_ratio: jax.Array) -> tuple[jax.Array, Lane, jax.Array]:
+    def of_ratio(l1_ratio: jax.Array) -> tuple[jax.Array, Lanes, jax.Array]:
         mixed = strengths._replace(l1_ratio=l1_ratio)
         grid = traced_grid(whole, settings, mixed, program)
 
-        def solve(lane: Any) -> Lane:
-            return solved_lane(form(lane), settings, grid, mixed, program)
+        def solve(lane: Any) -> Lanes:
+            alone = jax.tree.map(lambda a: a[None], form(lane))
+            return solved_lanes(alone, settings, grid, mixed, program).lane(0)
 
-        small = len(whole.columns.mean) <= _SMALL
-        on_cpu = jax.default_backend() == "cpu" and not small
-        found = jax.lax.map(solve, lanes) if on_cpu else jax.vmap(solve)(lanes)
-        fits = jax.tree.map(lambda a: a[0], found)
-        parts = jax.tree.map(lambda a: a[1:], found)
-        return grid, fits, jax.lax.map(errors, (tests, parts))
+        if by_gram and together:
+            found = solved_lanes(forms, settings, grid, mixed, program)
+        else:
+            found = jax.vmap(solve)(lanes) if together else jax.lax.map(solve, lanes)
+        return grid, found.lane(0), jax.lax.map(errors, (tests, found.lane(slice(1, None))))
 
     grids, fits, found = jax.lax.map(of_ratio, strengths.l1_ratio)
     # (m, n_ratios, n_folds, n_lambdas)
@@ -285,7 +296,7 @@ def _searched(
     spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
     ratio, best, sparse = choices(mean, spread, jnp)
     target = jnp.arange(len(mean))
-    chosen = Lane(*(part[ratio, target] for part in fits))
+    chosen = Lanes(*(part[ratio, target] for part in fits))
     grids = jnp.moveaxis(grids, 1, 0)
     grid, l1_ratio = grids[target, ratio], strengths.l1_ratio[ratio]
     fields: dict[str, Any] = {

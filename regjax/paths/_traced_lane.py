@@ -18,17 +18,21 @@ ROUNDINGS = 64
 _MAX_ENTRIES = 2**25
 
 
-class Lane(NamedTuple):
-    """Solutions of m responses.
+class Lanes(NamedTuple):
+    """Solutions of m responses in q lanes.
 
     Attributes:
-        coef: (m, n_lambdas, p).
-        intercept, gap: (m, n_lambdas).
+        coef: (q, m, n_lambdas, p).
+        intercept, gap: (q, m, n_lambdas).
     """
 
     coef: jax.Array
     intercept: jax.Array
     gap: jax.Array
+
+    def lane(self, k: Any) -> Lanes:
+        """Return one lane, or some, without the first axis."""
+        return Lanes(*(a[k] for a in self))
 
 
 def least_tol(tol: jax.Array) -> jax.Array:
@@ -36,48 +40,58 @@ def least_tol(tol: jax.Array) -> jax.Array:
     return jnp.maximum(tol, ROUNDINGS * jnp.finfo(tol.dtype).eps)
 
 
-def solved_lane(
-    form: Form, settings: Settings, grid: jax.Array, strengths: Strengths, program: Program
-) -> Lane:
-    """Return the solutions at `grid` (m, n_lambdas), descending."""
-    m, p = form.cross.shape
+def solved_lanes(
+    forms: Form, settings: Settings, grid: jax.Array, strengths: Strengths, program: Program
+) -> Lanes:
+    """Return the solutions of q lanes at `grid` (m, n_lambdas), descending.
+
+    Args:
+        forms: problems in standard form, stacked; those of rows come alone, q is 1.
+    """
+    q, m, p = forms.cross.shape
     l1_ratio = strengths.l1_ratio
-    valid = _valid(form, settings, grid, l1_ratio)
+    valid = jax.vmap(lambda form: _valid(form, settings, grid, l1_ratio))(forms)
     exact = (grid == 0) & program.zeros
-    target = jnp.where(valid[:, None] & ~exact, least_tol(strengths.tol) / 2, jnp.inf)
+    wanted = valid[..., None] & ~exact
+    target = jnp.where(wanted, least_tol(strengths.tol) / 2, jnp.inf)
 
     # Targets beyond what memory holds at once follow one another, in blocks of one size.
-    n_blocks = -(-m * grid.shape[1] * p // _MAX_ENTRIES)
+    n_blocks = -(-q * m * grid.shape[1] * p // _MAX_ENTRIES)
     size = -(-m // n_blocks)
-    whole = (form.cross, form.scale, form.unit, grid, target)
-    if n_blocks == 1:
-        b, gap = solve_block(form, settings, l1_ratio, *whole)
+    grids = jnp.broadcast_to(grid, target.shape)
+    whole = (forms.cross, forms.scale, forms.unit, grids, target)
+    if n_blocks == 1 or m == 1:
+        b, gap = solve_block(forms, settings, l1_ratio, *whole)
     else:
-        missing = n_blocks * size - m
-        blocks = [
-            jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1), mode="edge").reshape(
-                n_blocks, size, *a.shape[1:]
+        blocks = [_in_blocks(a, n_blocks, size) for a in whole]
+        found = jax.lax.map(lambda part: solve_block(forms, settings, l1_ratio, *part), blocks)
+        b, gap = (jnp.moveaxis(a, 0, 1).reshape(q, -1, *a.shape[3:])[:, :m] for a in found)
+
+    def finished(form: Form, b: jax.Array, gap: jax.Array, valid: jax.Array) -> Lanes:
+        if program.zeros:
+            free, free_gap = jax.lax.cond(
+                exact.any(), least_squares, lambda form: (form.cross, form.scale), form
             )
-            for a in whole
-        ]
-        b, gap = jax.lax.map(lambda part: solve_block(form, settings, l1_ratio, *part), blocks)
-        b, gap = b.reshape(-1, *b.shape[2:])[:m], gap.reshape(-1, gap.shape[2])[:m]
-
-    if program.zeros:
-        free, free_gap = jax.lax.cond(
-            exact.any(), least_squares, lambda form: (form.cross, form.scale), form
+            b = jnp.where(exact[:, :, None], free[:, None], b)
+            gap = jnp.where(exact, free_gap[:, None], gap)
+        coef, intercept = form.restored(b, settings)
+        return Lanes(
+            jnp.where(valid[:, None, None], coef, jnp.nan),
+            jnp.where(valid[:, None], intercept, jnp.nan),
+            jnp.where(valid[:, None], 2 * gap, jnp.inf),
         )
-        b = jnp.where(exact[:, :, None], free[:, None], b)
-        gap = jnp.where(exact, free_gap[:, None], gap)
-    coef, intercept = form.restored(b, settings)
-    return Lane(
-        jnp.where(valid[:, None, None], coef, jnp.nan),
-        jnp.where(valid[:, None], intercept, jnp.nan),
-        jnp.where(valid[:, None], 2 * gap, jnp.inf),
-    )
+
+    return jax.vmap(finished)(forms, b, gap, valid)
 
 
-def as_traced_path(lane: Lane, grid: jax.Array, strengths: Strengths) -> Path:
+def _in_blocks(a: jax.Array, n_blocks: int, size: int) -> jax.Array:
+    """Return `a` (q, m, ...) as (n_blocks, q, size, ...), filled up with the last target."""
+    missing = n_blocks * size - a.shape[1]
+    a = jnp.pad(a, [(0, 0), (0, missing)] + [(0, 0)] * (a.ndim - 2), mode="edge")
+    return jnp.moveaxis(a.reshape(len(a), n_blocks, size, *a.shape[2:]), 1, 0)
+
+
+def as_traced_path(lane: Lanes, grid: jax.Array, strengths: Strengths) -> Path:
     """Return the solutions at `grid` as a path, with a leading axis of responses."""
     reached = lane.gap <= least_tol(strengths.tol)
     fields: dict[str, Any] = {

@@ -40,14 +40,15 @@ class Gram(NamedTuple):
     """Columns by their second moments.
 
     Attributes:
-        matrix: (p, p).
+        matrix: (p, p) of one lane; (q, p, p) of q lanes, whose rows follow one another.
     """
 
     matrix: jax.Array
 
     def products(self, b: jax.Array) -> jax.Array:
-        """Return `b gram` for rows b (n_rows, p)."""
-        return b @ self.matrix
+        """Return `b gram` for rows b (n_rows, p) of q lanes."""
+        by_lane = b.reshape(len(self.matrix), -1, b.shape[1])
+        return (by_lane @ self.matrix).reshape(b.shape)
 
 
 class Data(NamedTuple):
@@ -104,7 +105,8 @@ def solve_rows(
     """
     design: Design = problem.gram
     short: Design = jax.tree.map(lambda a: a.astype(jnp.float32), design)
-    lipschitz = largest_eigenvalue(short)
+    largest = largest_eigenvalues(short)
+    lipschitz = jnp.repeat(largest, len(target) // len(largest))[:, None]
     if bounded:
         start = jnp.clip(start, problem.lower, problem.upper)
 
@@ -187,22 +189,23 @@ def _masked_cg(short: Design, l2: jax.Array, face: Face, steps: jax.Array) -> ja
     return jax.lax.while_loop(go_on, step, (start, jnp.int32(0)))[0].e
 
 
-def largest_eigenvalue(design: Design, steps: int = 20) -> jax.Array:
-    """Return an estimate from above of the largest eigenvalue, by power iteration."""
+def largest_eigenvalues(design: Design, steps: int = 20) -> jax.Array:
+    """Return estimates from above of the lanes' largest eigenvalues, by power iteration."""
     # A random start: any pattern may be orthogonal to the eigenvector of some Gram matrix.
+    n_lanes = len(design.matrix) if isinstance(design, Gram) else 1
     start = np.random.default_rng(0).normal(size=design.matrix.shape[-1])
-    v = jnp.asarray(start / np.linalg.norm(start), design.matrix.dtype)
+    v = jnp.tile(jnp.asarray(start / np.linalg.norm(start), design.matrix.dtype), (n_lanes, 1))
 
     def step(_: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         v, value = carry
-        u = design.products(v[None])[0]
-        norm = jnp.linalg.norm(u)
-        return u / jnp.where(norm > 0, norm, 1), jnp.maximum(value, norm)
+        u = design.products(v)
+        norm = jnp.sqrt(jnp.sum(jnp.square(u), axis=1))
+        return u / jnp.where(norm > 0, norm, 1)[:, None], jnp.maximum(value, norm)
 
-    _, value = jax.lax.fori_loop(0, steps, step, (v, jnp.ones((), v.dtype)))
+    _, value = jax.lax.fori_loop(0, steps, step, (v, jnp.ones(len(v), v.dtype)))
     if isinstance(design, Gram):
         # No eigenvalue exceeds the largest row sum,
-        bound = jnp.abs(design.matrix).sum(axis=0).max()
+        bound = jnp.abs(design.matrix).sum(axis=1).max(axis=1)
     else:
         # nor the sum of them all.
         bound = jnp.sum(jnp.square(design.matrix))

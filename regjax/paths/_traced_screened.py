@@ -76,7 +76,7 @@ def screened_rows(
             part = jax.tree.map(
                 lambda a: a[..., index],
                 rows._replace(gram=None, scale=jnp.zeros(p, b.dtype)),
-            )._replace(gram=Gram(A.T @ A), scale=rows.scale)
+            )._replace(gram=Gram((A.T @ A)[None]), scale=rows.scale)
             found, _ = solve_rows(part, b[:, index], target / 2, bounded=bounded)
             z = rows.cross - (found @ A.T) @ design.matrix
             b = jnp.zeros_like(b).at[:, index].set(found)

@@ -7,12 +7,8 @@ solutions; lambda = 0 is least squares.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from regjax.paths._rows import Rows
 from regjax.paths._traced_form import Form, Settings
@@ -34,55 +30,69 @@ def solve_block(
     grid: jax.Array,
     target: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return coefficients (k, n_lambdas, p) and gaps (k, n_lambdas) of k targets.
+    """Return coefficients (q, k, n_lambdas, p) and gaps (q, k, n_lambdas) of k targets of q lanes.
 
-    With a Gram matrix all lambdas are solved at once. Of many columns few are in play, and all for
-    what these do not solve.
+    With Gram matrices all lanes and lambdas are solved at once. Of many columns, in a single lane,
+    few are in play, and all for what these do not solve.
+
+    Args:
+        form: the lanes; every array has a leading axis q.
+        cross: (q, k, p), of these targets.
+        scale, unit: (q, k).
+        grid, target: (q, k, n_lambdas) lambdas, and gaps to reach.
     """
-    n_lambdas, p = grid.shape[1], cross.shape[1]
-    bounded = settings.box is not None
-    box = settings.box or (jnp.full(p, -jnp.inf, grid.dtype), jnp.full(p, jnp.inf, grid.dtype))
-    design, screened = form.design, False
-    if isinstance(design, Data):
-        screened = p > set_size(len(design.matrix))
-        design = design if screened else Gram(design.matrix.T @ design.matrix)
+    shape, columns = (*grid.shape, cross.shape[2]), form.columns
+    lambdas, units = grid[..., None], unit[..., None, None]
+    box = settings.box or (-jnp.inf, jnp.inf)
+    lower, upper = (bound * columns.deviation[:, None, None] / units for bound in box)
 
-    def rows(at: np.ndarray, cross: Any, scale: Any, unit: Any, grid: Any) -> Rows:
-        """Return the lambdas `at` some places of one target."""
-        lambdas = grid[at][:, None]
-        lower, upper = (bound * form.columns.deviation / unit for bound in box)
-        shape = (len(at), p)
-        return Rows(
-            gram=None,
-            cross=jnp.broadcast_to(cross, shape),
-            scale=jnp.broadcast_to(scale, len(at)),
-            l1=lambdas / unit * l1_ratio * form.columns.l1,
-            l2=lambdas * (1 - l1_ratio) * form.columns.l2,
-            lower=jnp.broadcast_to(lower, shape),
-            upper=jnp.broadcast_to(upper, shape),
-        )
+    def flat(a: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(a, shape).reshape(-1, shape[-1])
 
-    def solve(at: np.ndarray, start: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-        every = jax.vmap(functools.partial(rows, at))(cross, scale, unit, grid)
-        flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), every)
-        b, gap = solve_rows(
-            flat._replace(gram=design), start.reshape(-1, p), target.reshape(-1), bounded=bounded
-        )
-        return b.reshape(-1, len(at), p), gap.reshape(-1, len(at))
+    rows = Rows(
+        gram=form.design,
+        cross=flat(cross[:, :, None]),
+        scale=jnp.broadcast_to(scale[..., None], grid.shape).ravel(),
+        l1=flat(lambdas / units * l1_ratio * columns.l1[:, None, None]),
+        l2=flat(lambdas * (1 - l1_ratio) * columns.l2[:, None, None]),
+        lower=flat(lower),
+        upper=flat(upper),
+    )
+    solve = _rows_of_data if isinstance(form.design, Data) else _rows_of_gram
+    b, gap = solve(rows, target.ravel(), grid.shape[2], settings.box is not None)
+    return b.reshape(shape), gap.reshape(grid.shape)
 
-    every = np.arange(n_lambdas)
-    if not screened:
-        return solve(every, jnp.zeros((*grid.shape, p), grid.dtype), target)
 
-    def screen(part: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        *problem, target = part
-        whole = rows(every, *problem)._replace(gram=design)
-        return screened_rows(whole, target, bounded=bounded)
+def _rows_of_gram(
+    rows: Rows, target: jax.Array, n_lambdas: int, bounded: bool
+) -> tuple[jax.Array, jax.Array]:
+    return solve_rows(rows, jnp.zeros_like(rows.cross), target, bounded=bounded)
 
-    b, gap = jax.lax.map(screen, (cross, scale, unit, grid, target))
+
+def _rows_of_data(
+    rows: Rows, target: jax.Array, n_lambdas: int, bounded: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Return coefficients and gaps of rows of one lane, `n_lambdas` of each target."""
+    design = Data(*(a[0] for a in rows.gram))
+    A = design.matrix
+    if A.shape[1] <= set_size(len(A)):
+        gram = Gram((A.T @ A)[None])
+        return _rows_of_gram(rows._replace(gram=gram), target, n_lambdas, bounded)
+
+    def screen(part: tuple[Rows, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        problem, target = part
+        return screened_rows(problem._replace(gram=design), target, bounded=bounded)
+
+    by_target = jax.tree.map(
+        lambda a: a.reshape(-1, n_lambdas, *a.shape[1:]), (rows._replace(gram=None), target)
+    )
+    found = jax.lax.map(screen, by_target)
+    b, gap = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
     done = gap <= target
-    rest, rest_gap = solve(every, b, jnp.where(done, jnp.inf, target))
-    return jnp.where(done[:, :, None], b, rest), jnp.where(done, gap, rest_gap)
+    rest, rest_gap = solve_rows(
+        rows._replace(gram=design), b, jnp.where(done, jnp.inf, target), bounded=bounded
+    )
+    return jnp.where(done[:, None], b, rest), jnp.where(done, gap, rest_gap)
 
 
 def least_squares(form: Form) -> tuple[jax.Array, jax.Array]:

@@ -70,8 +70,11 @@ def run_sweep(
 
     Lanes that differ in numbers alone are mapped over in one compiled program, a chunk of them at a
     time; chunks run on all cores, or are shared by all devices. With `out`, whatever is finished is
-    on disk at once, and a sweep that was killed goes on with `resume=True`: on the same machine and
-    versions its table equals that of an undisturbed run bit for bit.
+    on disk at once, and a sweep that was killed goes on with `resume=True`: on the CPU of the same
+    machine and versions its table equals that of an undisturbed run bit for bit. On a GPU XLA
+    chooses algorithms by timing them, and two processes may differ in the last digits, unless they
+    share a compilation cache (`JAX_COMPILATION_CACHE_DIR`) or `XLA_FLAGS` holds
+    `--xla_gpu_deterministic_ops=true`; with either, resumed sweeps were equal on an H200.
 
     A group of lanes whose training function raises, or returns other metrics than the groups
     before, fails alone, and the table says so. A lane whose state turns NaN is "diverged",
