@@ -34,9 +34,9 @@ def about(kept: dict[str, Any]) -> str:
         "tell, in float32. First calls are in float64, with a dozen programs being compiled at a "
         "time. `x` is the time of the fastest on the processor, regjax included, over that in "
         "float64 here; the three problems that the other tables do not have were solved there "
-        f"once, beside other work: {kept['peers_machine']} Where there is a dash, the loan of the device ended before "
-        "the warm runs.\n\nSmall problems are quicker on a processor, where nothing is compiled "
-        "either; sparse matrices are solved on the host in any case."
+        f"once, beside other work: {kept['peers_machine']} Where there is a dash, the loan of the "
+        "device ended before the warm runs.\n\nSmall problems are quicker on a processor, where "
+        "nothing is compiled either; sparse matrices are solved on the host in any case."
     )
 
 
