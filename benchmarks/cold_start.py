@@ -55,9 +55,9 @@ print(found.alpha_, *found.coef_)
 
 _TRACED = f"""
 import jax, regjax
-def choose(X, y, lambdas):
+def choose(X, y):
     return regjax.lasso_cv(X, y, lambdas=lambdas, folds=splits, tol={TOL})
-found = jax.jit(choose)(X, y, lambdas)
+found = jax.jit(choose)(X, y)
 print(found.lambda_, *found.coef.tolist())
 """
 
