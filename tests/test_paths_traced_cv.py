@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 
 from regjax.paths import (
     elastic_net_cv,
@@ -132,6 +133,10 @@ def test_statistics_of_folds_are_enough(x64):
         (lambda s: lasso_cv([s]), "at least two"),
         (lambda s: lasso_cv(s.xx, s.x_mean, folds=[]), "at least two"),
         (lambda s: elastic_net_cv(s.xx, s.x_mean, folds=2, l1_ratio=[0.5, 2.0]), "l1_ratio"),
+        (lambda s: elastic_net_cv(s.xx, s.x_mean, folds=2, l1_ratio=[]), "l1_ratio is empty"),
+        (lambda s: lasso_cv(s.xx, s.x_mean, folds=2, lambdas=[1.0, -1.0]), "lambdas must be"),
+        (lambda s: lasso_cv(s.xx, s.x_mean, folds=2, lambda_min_ratio=0.0), "lambda_min_ratio"),
+        (lambda s: lasso_cv(s.xx, s.x_mean, folds=2, tol=-1.0), "tol must be"),
     ],
 )
 def test_what_can_be_seen_to_be_wrong_raises(call, text):
@@ -146,6 +151,47 @@ def test_what_cannot_raise_is_not_certified(x64):
     found = jax.jit(lambda X, y: lasso_cv(X, y, n_lambdas=N_LAMBDAS, folds=3))(X, y)
     assert found.path.status.all()
     assert np.isnan(found.coef).all()
+
+
+def test_a_split_without_weight_leaves_no_choice(x64):
+    X, y = make(40, 12)
+    splits = k_folds(40, 2)
+    settings = {"n_lambdas": N_LAMBDAS, "folds": splits}
+    choose = jax.jit(lambda X, y, w: lasso_cv(X, y, sample_weight=w, **settings))
+    for _, test in splits:
+        weight = np.ones(40)
+        weight[test] = 0.0
+        found = choose(X, y, weight)
+        assert found.path.status.all()
+        assert np.isnan(found.coef).all()
+    assert not choose(X, y, np.ones(40)).path.status.any()
+
+
+def test_what_is_traced_may_be_a_setting_alone(x64):
+    X, y = make(40, 12)
+
+    def choose(fit_intercept, ratio, mix):
+        settings = {"fit_intercept": fit_intercept, "lambda_min_ratio": ratio}
+        return elastic_net_cv(X, y, l1_ratio=[mix, 1.0], n_lambdas=N_LAMBDAS, tol=1e-9, **settings)
+
+    found = jax.jit(choose)(False, 0.01, 0.5)
+    host = elastic_net_cv(
+        X, y, l1_ratio=[0.5, 1.0], n_lambdas=N_LAMBDAS, fit_intercept=False, lambda_min_ratio=0.01
+    )
+    np.testing.assert_allclose(found.lambdas, host.lambdas, rtol=1e-9)
+    np.testing.assert_allclose(found.fold_errors, host.fold_errors, rtol=1e-3)
+
+
+def test_single_precision_stays_in_64_bit_mode(x64):
+    X, y = make(40, 12, np.float32)
+    found = traced_cv(X, y, n_lambdas=4, folds=3)
+    floats = [a for a in jax.tree.leaves(found) if jnp.issubdtype(a.dtype, jnp.floating)]
+    assert {a.dtype for a in floats} == {np.dtype(np.float32)}
+
+
+def test_sparse_matrices_are_refused_by_name():
+    with pytest.raises(TypeError, match="X is sparse"):
+        jax.jit(lambda y: lasso_cv(scipy.sparse.eye_array(40, format="csr"), y))(np.ones(40))
 
 
 def test_fits_of_many_sizes_share_few_programs(x64):

@@ -34,21 +34,22 @@ def about(kept: dict[str, Any]) -> str:
         "tell, in float32. First calls are in float64, with a dozen programs being compiled at a "
         "time. `x` is the time of the fastest on the processor, regjax included, over that in "
         "float64 here; the three problems that the other tables do not have were solved there "
-        f"once, beside other work: {kept['peers_machine']} Where there is a dash, the loan of the "
-        "device ended before the warm runs.\n\nSmall problems are quicker on a processor, where "
+        f"once, beside other work: {kept.get('peers_machine', 'nowhere yet.')} Where there is a "
+        "dash, the loan of the device ended before the warm runs.\n\nSmall problems are quicker on "
+        "a processor, where "
         "nothing is compiled either; sparse matrices are solved on the host in any case."
     )
 
 
 def rows(kept: dict[str, Any], best: Best) -> list[list[str]]:
     """Return the rows; `best(name, kind)` is the best of the other tables and its seconds."""
-    found = []
+    found, peers = [], kept.get("peers", {})
     for name, task in TASKS.items():
         entry = kept["tasks"].get(name)
         if entry is None:
             continue
-        if name in kept["peers"]:
-            named, seconds = fastest(kept["peers"][name], lambda _: True)
+        if name in peers:
+            named, seconds = fastest(peers[name], lambda _: True)
         elif name in _BATCHES:
             named, seconds = best(_BATCHES[name], "batch")
         else:
@@ -63,9 +64,9 @@ def rows(kept: dict[str, Any], best: Best) -> list[list[str]]:
         ratio = "-" if ours is None or seconds is None else f"{seconds / ours:.1f}"
         shown = "-" if named is None else named
         time = _number(seconds)
-        if named is None and name in kept["peers"]:
+        if named is None and name in peers:
             # All were stopped at the same limit.
-            shown, time = "all", next(iter(kept["peers"][name].values()))["note"]
+            shown, time = "all", next(iter(peers[name].values()))["note"]
         found.append([task.text, task.what, *cells, first, shown, time, ratio])
     return found
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import Numeric, float_array, widen
+from regjax._arrays import Numeric, float_array, is_traced, widen
 from regjax.paths._traced_form import Form, Settings, data_form, gram_form, traced_statistics
 from regjax.paths._traced_input import Program, Strengths, as_rows, as_settings, as_strengths
 from regjax.paths._traced_lane import as_traced_path, solved_lanes, traced_grid
@@ -161,9 +161,9 @@ def traced_path_of_statistics(
     return _of_statistics(statistics, single, settings, strengths, program)
 
 
-def default_ratio(n: Any, p: int) -> jax.Array:
+def default_ratio(n: Any, p: int) -> Numeric:
     """Return the least lambda of a grid as a share of the largest, for n rows and p columns."""
-    return jnp.where(n > p, 1e-3, 1e-2)
+    return jnp.where(n > p, 1e-3, 1e-2) if is_traced(n) else 1e-3 if n > p else 1e-2
 
 
 @jax.jit

@@ -78,7 +78,10 @@ def traced_cv(
     """Return what `elastic_net_cv` returns, as JAX arrays.
 
     All but `n_lambdas` and `folds` may be traced and mapped over; statistics are a list of those
-    of the folds. A mix that is given as an array is one of several.
+    of the folds. A mix that is given as an array is one of several. With at least as many rows as
+    columns errors come from second moments: those below a rounding of the response's variance, as
+    noise of a thousandth in float32, are rounding themselves. Splits that have no weight leave no
+    choice: coefficients are not numbers then.
 
     Example:
         >>> import jax
@@ -88,6 +91,9 @@ def traced_cv(
         >>> print(choose(X, X[:, 0]))
         0.1
     """
+    several = isinstance(l1_ratio, list | tuple) or np.ndim(l1_ratio) > 0
+    if several and not len(l1_ratio):
+        raise ValueError("l1_ratio is empty: give one mix or several.")
     if y is None:
         tests = _fold_statistics(X, folds, sample_weight)
         n, p = sum(part.weight for part in tests), len(tests[0].x_mean)
@@ -110,7 +116,7 @@ def traced_cv(
     strengths, program = as_strengths(
         settings,
         dtype,
-        l1_ratio=l1_ratio if np.ndim(l1_ratio) else [l1_ratio],
+        l1_ratio=l1_ratio if several else [l1_ratio],
         lambdas=lambdas,
         n_lambdas=n_lambdas,
         lambda_min_ratio=default_ratio(n, p) if lambda_min_ratio is None else lambda_min_ratio,
@@ -129,7 +135,10 @@ def traced_cv(
 
 
 def _fold_statistics(parts: Any, folds: Any, sample_weight: Any) -> list[SufficientStatistics]:
-    if not isinstance(parts, list | tuple) or isinstance(parts, SufficientStatistics):
+    are_statistics = isinstance(parts, list | tuple) and all(
+        isinstance(part, SufficientStatistics) for part in parts
+    )
+    if not are_statistics or isinstance(parts, SufficientStatistics):
         raise ValueError(
             "y is missing: without it X must be a list of SufficientStatistics, one for each fold."
         )
@@ -138,6 +147,8 @@ def _fold_statistics(parts: Any, folds: Any, sample_weight: Any) -> list[Suffici
             "The statistics of at least two folds are the folds and hold the weights: leave folds "
             "and sample_weight out."
         )
+    if len({part.xy.shape for part in parts}) > 1:
+        raise ValueError("The statistics of the folds differ in their columns or responses.")
     return [SufficientStatistics(*(widen(float_array(a)) for a in part)) for part in parts]
 
 
@@ -153,7 +164,9 @@ def _training(
     """Return the statistics of all rows and of the rows outside each fold, and those of folds."""
 
     def add(known: SufficientStatistics, part: SufficientStatistics) -> tuple[Any, Any]:
-        return known + part, known
+        total = known + part
+        # Two weights of 0 have no mean.
+        return jax.tree.map(lambda a, b: jnp.where(part.weight > 0, a, b), total, known), known
 
     nothing = jax.tree.map(lambda a: jnp.zeros_like(a[0]), tests)
     total, before = jax.lax.scan(add, nothing, tests)
@@ -293,10 +306,17 @@ def _searched(
     # (m, n_ratios, n_folds, n_lambdas)
     fold_errors = jnp.moveaxis(found, 2, 0)
     mean = fold_errors.mean(axis=2)
-    spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
+    spread = fold_errors.std(axis=2, ddof=1) / fold_errors.shape[2] ** 0.5
     ratio, best, sparse = choices(mean, spread, jnp)
     target = jnp.arange(len(mean))
-    chosen = Lanes(*(part[ratio, target] for part in fits))
+    # Splits without weight, and data that are not numbers, leave no choice.
+    valid = jnp.isfinite(mean).all(axis=(1, 2))
+    found = Lanes(*(part[ratio, target] for part in fits))
+    chosen = Lanes(
+        jnp.where(valid[:, None, None], found.coef, jnp.nan),
+        jnp.where(valid[:, None], found.intercept, jnp.nan),
+        jnp.where(valid[:, None], found.gap, jnp.inf),
+    )
     grids = jnp.moveaxis(grids, 1, 0)
     grid, l1_ratio = grids[target, ratio], strengths.l1_ratio[ratio]
     fields: dict[str, Any] = {

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Numeric, float_array, is_traced, widen
-from regjax.paths._settings import as_shape, check_fraction
+from regjax.paths._settings import as_shape, check_fraction, check_tolerance
 from regjax.paths._traced_form import Settings
 
 _SIZES_PER_OCTAVE = 8
@@ -78,6 +78,11 @@ def rounded(size: int) -> int:
 
 def as_rows(X: Any, y: Any, sample_weight: Any) -> Rows:
     """Return X (n, p), y (n,) or (n, m) and weights (n,), checked, in the dtype of X."""
+    if hasattr(X, "todense"):
+        raise TypeError(
+            "X is sparse, which traced code does not take: call this outside of jit and vmap, or "
+            "give X.todense()."
+        )
     X = widen(float_array(X))
     y = float_array(y).astype(X.dtype)
     if X.ndim != 2 or 0 in X.shape:
@@ -142,6 +147,14 @@ def as_strengths(
     if not is_traced(l1_ratio):
         for ratio in np.ravel(l1_ratio).tolist():
             check_fraction(ratio)
+    if not is_traced(tol):
+        check_tolerance(tol)
+    if not is_traced(lambda_min_ratio) and not 0 < lambda_min_ratio <= 1:
+        raise ValueError(f"lambda_min_ratio must be in (0, 1], got {lambda_min_ratio}.")
+    if lambdas is not None and not is_traced(lambdas):
+        known = np.asarray(lambdas)
+        if not np.isfinite(known).all() or (known < 0).any():
+            raise ValueError("lambdas must be finite and at least 0.")
     if lambdas is not None:
         n_lambdas = len(lambdas)
     if n_lambdas < 1:

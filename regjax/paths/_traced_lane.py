@@ -58,9 +58,10 @@ def solved_lanes(
     # Targets beyond what memory holds at once follow one another, in blocks of one size.
     n_blocks = -(-q * m * grid.shape[1] * p // _MAX_ENTRIES)
     size = -(-m // n_blocks)
+    n_blocks = -(-m // size)
     grids = jnp.broadcast_to(grid, target.shape)
     whole = (forms.cross, forms.scale, forms.unit, grids, target)
-    if n_blocks == 1 or m == 1:
+    if n_blocks == 1:
         b, gap = solve_block(forms, settings, l1_ratio, *whole)
     else:
         blocks = [_in_blocks(a, n_blocks, size) for a in whole]

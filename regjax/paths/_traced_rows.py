@@ -77,7 +77,7 @@ class _State(NamedTuple):
         b: (n_rows, p) the iterate.
         best, gap: the iterate of least gap so far, and that gap (n_rows,).
         effort: (n_rows,) how many iterations a correction takes, in units.
-        stalls: (n_rows,) steps since the gap last fell.
+        stalls: (n_rows,) steps since the gap last fell by a tenth.
         n_steps: outer steps taken.
     """
 

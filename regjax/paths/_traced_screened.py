@@ -41,12 +41,12 @@ def screened_rows(
         bounded: whether any bound may be finite.
 
     Returns:
-        What `solve_rows` does; gaps are infinite where the working set was too small.
+        What `solve_rows` does; gaps stay above their targets where the set was too small.
     """
     design: Data = problem.gram
     n_lambdas, p = problem.cross.shape
     size = set_size(len(design.matrix))
-    # The last chunk is filled with lambdas that are solved already.
+    # The last chunk is filled with copies of the last lambda.
     every = np.minimum(np.arange(-(-n_lambdas // _CHUNK) * _CHUNK), n_lambdas - 1)
     chunks = jax.tree.map(
         lambda a: a[every].reshape(-1, _CHUNK, *a.shape[1:]),
@@ -60,7 +60,8 @@ def screened_rows(
         def wanted(b: jax.Array, z: jax.Array) -> jax.Array:
             """Return by column how near it is to its bound, infinite where it is active."""
             pull = jnp.where(z > 0, rows.upper > 0, rows.lower < 0) * jnp.abs(z)
-            near = jnp.where(pull > 0, pull / rows.l1, 0)
+            counts = (pull > 0) & jnp.isfinite(target)[:, None]
+            near = jnp.where(counts, pull / rows.l1, 0)
             return jnp.where((b != 0).any(axis=0), jnp.inf, near.max(axis=0))
 
         def go_on(state: tuple[Any, ...]) -> jax.Array:

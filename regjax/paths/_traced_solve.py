@@ -58,15 +58,13 @@ def solve_block(
         lower=flat(lower),
         upper=flat(upper),
     )
-    solve = _rows_of_data if isinstance(form.design, Data) else _rows_of_gram
-    b, gap = solve(rows, target.ravel(), grid.shape[2], settings.box is not None)
+    bounded = settings.box is not None
+    if isinstance(form.design, Data):
+        b, gap = _rows_of_data(rows, target.ravel(), grid.shape[2], bounded)
+    else:
+        nothing = jnp.zeros_like(rows.cross)
+        b, gap = solve_rows(rows, nothing, target.ravel(), bounded=bounded)
     return b.reshape(shape), gap.reshape(grid.shape)
-
-
-def _rows_of_gram(
-    rows: Rows, target: jax.Array, n_lambdas: int, bounded: bool
-) -> tuple[jax.Array, jax.Array]:
-    return solve_rows(rows, jnp.zeros_like(rows.cross), target, bounded=bounded)
 
 
 def _rows_of_data(
@@ -76,8 +74,8 @@ def _rows_of_data(
     design = Data(*(a[0] for a in rows.gram))
     A = design.matrix
     if A.shape[1] <= set_size(len(A)):
-        gram = Gram((A.T @ A)[None])
-        return _rows_of_gram(rows._replace(gram=gram), target, n_lambdas, bounded)
+        problem, nothing = rows._replace(gram=Gram((A.T @ A)[None])), jnp.zeros_like(rows.cross)
+        return solve_rows(problem, nothing, target, bounded=bounded)
 
     def screen(part: tuple[Rows, jax.Array]) -> tuple[jax.Array, jax.Array]:
         problem, target = part
@@ -89,10 +87,13 @@ def _rows_of_data(
     found = jax.lax.map(screen, by_target)
     b, gap = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
     done = gap <= target
-    rest, rest_gap = solve_rows(
-        rows._replace(gram=design), b, jnp.where(done, jnp.inf, target), bounded=bounded
-    )
-    return jnp.where(done[:, None], b, rest), jnp.where(done, gap, rest_gap)
+
+    def solve_rest() -> tuple[jax.Array, jax.Array]:
+        problem, left = rows._replace(gram=design), jnp.where(done, jnp.inf, target)
+        rest, rest_gap = solve_rows(problem, b, left, bounded=bounded)
+        return jnp.where(done[:, None], b, rest), jnp.where(done, gap, rest_gap)
+
+    return jax.lax.cond(done.all(), lambda: (b, gap), solve_rest)
 
 
 def least_squares(form: Form) -> tuple[jax.Array, jax.Array]:

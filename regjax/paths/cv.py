@@ -104,7 +104,8 @@ def elastic_net_cv(
 
     Other arguments are those of `elastic_net_path`. The grid is that of all rows. Inside `jax.jit`
     and `jax.vmap`, and for JAX arrays on an accelerator, a JAX program runs, as for paths: all but
-    `folds` and `n_lambdas` may be traced then, and JAX arrays come back.
+    `folds` and `n_lambdas` may be traced then, JAX arrays come back, and ridge has the lasso's
+    `lambda_min_ratio`.
 
     Example:
         >>> import numpy as np
@@ -114,8 +115,8 @@ def elastic_net_cv(
         >>> print(result.l1_ratio, np.flatnonzero(result.coef_1se))
         1.0 [0]
     """
-    arrays = (X, y, sample_weight, lambdas, l1_ratio, penalty_weights, lower, upper, tol)
-    if belongs_to_jax(*arrays):
+    vectors = (X, y, sample_weight, lambdas, l1_ratio, penalty_weights, lower, upper)
+    if belongs_to_jax(*vectors, lambda_min_ratio, fit_intercept, standardize, tol):
         from regjax.paths._traced_cv import traced_cv
 
         return traced_cv(

@@ -189,8 +189,8 @@ def elastic_net_path(
         >>> several.coef.shape
         (2, 100, 2)
     """
-    arrays = (X, y, sample_weight, lambdas, l1_ratio, penalty_weights, lower, upper, tol)
-    if belongs_to_jax(*arrays):
+    vectors = (X, y, sample_weight, lambdas, l1_ratio, penalty_weights, lower, upper)
+    if belongs_to_jax(*vectors, lambda_min_ratio, fit_intercept, standardize, tol):
         from regjax.paths._traced import traced_paths
 
         return traced_paths(
