@@ -37,6 +37,8 @@ from regjax.paths.statistics import SufficientStatistics
 
 # Columns up to which a CPU gains by solving all lanes at once.
 _SMALL = 64
+# Coefficients beyond which lanes given by weights of the rows follow one another anywhere.
+_MAX_ENTRIES = 2**26
 
 
 class _Parts(NamedTuple):
@@ -299,7 +301,9 @@ def _searched(
         if by_gram and together:
             found = solved_lanes(forms, settings, grid, mixed, program)
         else:
-            found = jax.vmap(solve)(lanes) if together else jax.lax.map(solve, lanes)
+            entries = len(jax.tree.leaves(lanes)[0]) * grid.size * p
+            at_once = together and entries <= _MAX_ENTRIES
+            found = jax.vmap(solve)(lanes) if at_once else jax.lax.map(solve, lanes)
         return grid, found.lane(0), jax.lax.map(errors, (tests, found.lane(slice(1, None))))
 
     grids, fits, found = jax.lax.map(of_ratio, strengths.l1_ratio)
