@@ -28,7 +28,7 @@ from rich.console import Console
 
 from benchmarks.machine import describe
 from benchmarks.paths.accuracy import largest_gap
-from benchmarks.paths.problems import FOLDS, PROBLEMS, TOL, Problem, Spec
+from benchmarks.paths.problems import PROBLEMS, TOL, Problem, Spec
 from benchmarks.paths.remote import Remote, StoppedError
 from regjax.paths import elastic_net_path, lasso_cv, lasso_path
 
@@ -195,29 +195,34 @@ class OnProcessor:
 
     def __init__(self, who: str, name: str) -> None:
         self._who, self._data = who, TASKS[name].load()
-        self._many = name not in _ALIKE
-        if not self._many:
-            known = json.loads(_PAGE.read_text())[_ALIKE[name]]["races"]["path"]
-            self._tol = known[who]["tol"]
+        self._alike = _ALIKE.get(name)
 
     def seconds(self) -> float:
         """Return the seconds of one run."""
-        from benchmarks.paths.batches import responses_in_a_loop
-        from benchmarks.paths.peers import OURS, make_peer
+        return self._of_responses() if self._alike is None else self._of_cv(self._alike)
 
+    def _of_responses(self) -> float:
+        from benchmarks.paths.batches import responses_in_a_loop
+        from benchmarks.paths.peers import OURS
+
+        X, y = self._data["X"], self._data["y"]
         started = time.perf_counter()
-        if self._many and self._who == OURS:
-            elastic_net_path(self._data["X"], self._data["y"], n_lambdas=50, tol=TOL)
-        elif self._many:
-            responses_in_a_loop(self._data["X"], self._data["y"], TOL / 2)
+        if self._who == OURS:
+            elastic_net_path(X, y, n_lambdas=50, tol=TOL)
         else:
-            peer = make_peer(self._who)
-            problem = Problem(
-                Spec("", lambda: (self._data["X"], self._data["y"]), ratio=1.0, has_cv=True)
-            )
-            problem.columns, problem.folds  # noqa: B018, laid out before the clock starts
-            return peer.cv(problem, self._data["lambdas"], self._tol)[0]
+            responses_in_a_loop(X, y, TOL / 2)
         return time.perf_counter() - started
+
+    def _of_cv(self, alike: str) -> float:
+        from benchmarks.paths.peers import make_peer
+
+        known = json.loads(_PAGE.read_text())[alike]["races"]["path"]
+        # Peers lay the data out before their clock starts.
+        problem = Problem(Spec("", lambda: (self._data["X"], self._data["y"]), ratio=1.0))
+        seconds, _ = make_peer(self._who).cv(
+            problem, self._data["lambdas"], known[self._who]["tol"]
+        )
+        return seconds
 
 
 def measure_peers(console: Console, limit: float) -> dict[str, dict[str, Any]]:
@@ -259,7 +264,6 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     kept = json.loads(given.kept.read_text()) if given.kept.exists() else {"tasks": {}}
     kept["machine"] = f"{jax.devices()[0].device_kind}; {describe()}"
-    kept["folds"] = FOLDS
 
     def save(found: dict[str, Any]) -> None:
         kept["tasks"] |= found

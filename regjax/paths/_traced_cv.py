@@ -3,8 +3,8 @@
 Lanes are all rows, then the training rows of every split. With at least as many rows as columns
 each has its statistics: those of a fold's training rows are the sum over the other folds, so that
 nothing is lost by a difference, and the program after the statistics does not depend on the number
-of rows. With fewer rows lanes are weights of the rows. An accelerator solves all lanes at once; a
-CPU takes one after the other, unless they are small.
+of rows. With fewer rows lanes are weights of the rows. An accelerator solves all lanes at once, as
+long as memory holds them; a CPU takes one after the other, unless they are small.
 """
 
 from __future__ import annotations
