@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -16,6 +17,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax" / WORKER))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+# A suite that was started in the background finds SIGINT ignored, and Ctrl-C is among the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
