@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sweep_problems import (
+    SAVING,
     TRAINING,
     X,
     Y,
@@ -565,15 +566,30 @@ def test_out_of_memory_halves_the_width_and_goes_on(small_memory):
 @pytest.mark.parametrize("rule", [None, EarlyStopping(1, 0.05), SuccessiveHalving(2, 2)], ids=repr)
 def test_out_of_memory_halfway_keeps_the_steps_made(small_memory, rule):
     grid = lanes(8, 1)
-    whole = train(TRAINING, grid, width=8, stopping=rule)
+    whole = train(SAVING, grid, width=8, stopping=rule)
     small_memory(1, after=4)
     seen = []
-    run = train(TRAINING, grid, width=8, stopping=rule, progress=seen.append)
+    run = train(SAVING, grid, width=8, stopping=rule, progress=seen.append)
     assert run.events["event"].str.starts_with("out of memory").sum() > 0
     for name in ("status", "step"):
         assert run.table[name].to_list() == whole.table[name].to_list()
     np.testing.assert_allclose(run.table["loss"], whole.table["loss"], rtol=TOL["float32"])
     assert seen[-1].steps == run.table["step"].sum()
+
+
+def test_a_leg_goes_over_looks_that_take_no_time(monkeypatch):
+    curves, legs = [], []
+    for seconds in (0.0, np.inf):
+        monkeypatch.setattr("regjax.sweeps.lanes.legs._LEG_SECONDS", seconds)
+        seen = []
+        run = train(SAVING, lanes(2, 1), width=2, progress=seen.append)
+        curves.append(run.curves().rows())
+        legs.append([progress.steps for progress in seen])
+    assert curves[0] == curves[1]
+    # Two chunks of two lanes; looks are two steps apart, checkpoints four.
+    assert len(legs[0]) == 2 * 12 / 2
+    assert len(legs[1]) == 2 * 12 / 4
+    assert legs[0][-1] == legs[1][-1] == 4 * 12
 
 
 def test_out_of_memory_with_a_single_lane_fails_the_group(small_memory):

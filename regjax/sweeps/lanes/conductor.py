@@ -190,20 +190,26 @@ class Conductor:
 
     def _next_leg(self, position: Position) -> Leg:
         chunk, job = position.chunk, self._programs.jobs[position.chunk.group]
-        program = self._programs.get(chunk.group, chunk.shape)
-        last = program.stops(position.step, self._rungs(chunk))[0]
-        block = chunk.block(self._grid, job.dtype)
-        active = padding(chunk) & (self._looks_made(position) == 0)
         return Leg(
             chunk.group,
             chunk.shape,
-            block,
+            chunk.block(self._grid, job.dtype),
             position.carry,
-            active,
+            padding(chunk) & (self._looks_made(position) == 0),
             position.step,
-            last,
-            last == job.n_steps,
+            self._stops(position),
+            job.n_steps,
         )
+
+    def _stops(self, position: Position) -> tuple[int, ...]:
+        """Return the looks up to the first after which there may be something to decide or save."""
+        program = self._programs.get(position.chunk.group, position.chunk.shape)
+        rungs = self._rungs(position.chunk)
+        stops = program.stops(position.step, rungs)
+        if isinstance(self._rules.stopping, EarlyStopping):
+            return tuple(stops[:1])
+        due = (i for i, stop in enumerate(stops) if stop in rungs or program.saves(stop))
+        return tuple(stops[: next(due, len(stops)) + 1])
 
     def _take(
         self,
@@ -223,10 +229,9 @@ class Conductor:
                 self._fail(position, error)
             return
         position.seconds += done.seconds
-        position.step, position.carry, position.unsaved = leg.last, done.carry, True
-        self._steps += (leg.last - leg.first) * int(leg.active.sum())
-        if done.metrics:
-            position.looks.append((leg.last, done.metrics))
+        position.step, position.carry, position.unsaved = done.step, done.carry, True
+        position.looks += done.looks
+        self._steps += (done.step - leg.first) * int(leg.active.sum())
         if done.fit is not None and done.diverged is not None:
             self._finish(position, done.fit, done.diverged)
             return
@@ -240,7 +245,7 @@ class Conductor:
         program = self._programs.get(chunk.group, chunk.shape)
         rung = self._is_on_rung(position)
         late = time.perf_counter() - position.saved_at > _CHECKPOINT_SECONDS
-        if rung or late or program.saves(leg.last):
+        if rung or late or program.saves(done.step):
             self._save(position)
         if rung:
             self._rest(position)

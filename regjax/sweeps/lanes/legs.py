@@ -23,6 +23,9 @@ from regjax.sweeps.lanes.programs import (
 )
 from regjax.sweeps.lanes.training import Fit, Training, TrainingFunction
 
+# Where a leg goes on over several looks: long beside the writing and handing over, short to wait.
+_LEG_SECONDS = 0.25
+
 
 class EngineError(RuntimeError):
     """What runs the legs is at fault, not the training: the sweep ends, and can be resumed."""
@@ -71,7 +74,18 @@ class GroupJob(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """A leg of a chunk: from step `first`, where `carry` stands (None: nowhere), to `last`."""
+    """A leg of a chunk, from step `first`, where `carry` stands (None: nowhere).
+
+    Attributes:
+        group: of the lanes.
+        shape: of the block.
+        block: the lanes.
+        carry: what they take further.
+        active: which of them make steps.
+        first: where they stand.
+        stops: the steps at which they are looked at; it may end at any of them.
+        n_steps: of the training.
+    """
 
     group: int
     shape: Shape
@@ -79,28 +93,46 @@ class Leg(NamedTuple):
     carry: Any
     active: np.ndarray
     first: int
-    last: int
-    ends: bool
+    stops: tuple[int, ...]
+    n_steps: int
 
 
 class LegDone(NamedTuple):
-    """What a leg leads to; `fit` and `diverged` are there at the end of the training."""
+    """What a leg leads to.
+
+    Attributes:
+        carry: what the lanes take further.
+        step: where they stand.
+        looks: steps, and the metrics after them.
+        fit: at the end of the training.
+        diverged: at the end of the training.
+        seconds: that it took.
+    """
 
     carry: Any
-    metrics: Arrays
+    step: int
+    looks: list[tuple[int, Arrays]]
     fit: Fit | None
     diverged: np.ndarray | None
     seconds: float
 
 
 def run_leg(program: Program, leg: Leg) -> LegDone:
-    """Run one leg."""
+    """Run one leg: as many of its stops as it takes to be worth what comes between two legs."""
     started = time.perf_counter()
     carry = program.begin(leg.block) if leg.carry is None else leg.carry
-    carry, metrics = program.leg(carry, leg.block, leg.active, leg.first, leg.last)
-    fit, diverged = program.end(carry) if leg.ends else (None, None)
-    carry = None if leg.ends else jax.block_until_ready(carry)
-    return LegDone(carry, metrics, fit, diverged, time.perf_counter() - started)
+    step, looks = leg.first, []
+    for stop in leg.stops:
+        carry, metrics = program.leg(carry, leg.block, leg.active, step, stop)
+        step = stop
+        if metrics:
+            looks.append((step, metrics))
+        if time.perf_counter() - started > _LEG_SECONDS:
+            break
+    ends = step == leg.n_steps
+    fit, diverged = program.end(carry) if ends else (None, None)
+    carry = None if ends else jax.block_until_ready(carry)
+    return LegDone(carry, step, looks, fit, diverged, time.perf_counter() - started)
 
 
 class Programs:

@@ -23,10 +23,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from regjax.sweeps.lanes.legs import EngineError, Leg, LegDone, Programs, run_leg
-from regjax.sweeps.lanes.programs import Arrays, Program
+from regjax.sweeps.lanes.programs import Program
 from regjax.sweeps.lanes.travel import (
     Packed,
     apply_settings,
@@ -113,12 +112,10 @@ class _Failed(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """A `LegDone` as it travels, but for its carry."""
+    """A `LegDone` as it travels: without its carry, and its fit apart."""
 
-    metrics: Arrays
+    bare: LegDone
     fit: Packed | None
-    diverged: np.ndarray | None
-    seconds: float
 
 
 class _Kept(NamedTuple):
@@ -210,7 +207,7 @@ class RayEngine:
         if isinstance(done, _Failed):
             raise EngineError(str(done.error)) if done.by_engine else done.error
         fit = None if done.fit is None else unpack(done.fit)
-        return LegDone(_Kept(kept), done.metrics, fit, done.diverged, done.seconds)
+        return done.bare._replace(carry=_Kept(kept), fit=fit)
 
     def _digest(self, leg: Leg) -> str:
         key = (leg.group, leg.shape)
@@ -334,7 +331,7 @@ def _run_task(
         return _Failed(_portable(error), False), None
     fit = None if done.fit is None else pack(done.fit)
     kept = None if done.carry is None else pack(done.carry)
-    return _Done(done.metrics, fit, done.diverged, done.seconds), kept
+    return _Done(done._replace(carry=None, fit=None), fit), kept
 
 
 def _program(order: _Order, reference: Any, leg: Leg) -> Program:

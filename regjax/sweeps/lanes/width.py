@@ -7,8 +7,9 @@ choice is made and recorded before the first lane: it shapes the last bits of ev
 from __future__ import annotations
 
 import concurrent.futures
-import math
+import functools
 import os
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ _FIRST_ELSEWHERE = 256
 # Sweeps that take longer than this, in seconds, are worth the compilation of other widths.
 _LONG = 60.0
 _PROBE_SECONDS = 0.05
+# Shapes are compared this often, or for about so long.
+_ROUNDS, _COMPARE_SECONDS = 5, 0.5
 _GAIN = 1.1
 
 
@@ -101,9 +104,15 @@ def choose_width(
     best = fitting(width)
     if not measure or n_steps == 1:
         return Width(best, {})
-    pace = _pace(program_at(best), block_at(best), best, n_steps, workers)
-    measured = {_name(best): pace}
-    if pace * n_steps * len(seeds) < _LONG:
+
+    def probe_of(shape: Shape) -> _Probe:
+        return _Probe(program_at(shape), block_at(shape), shape, n_steps, workers)
+
+    probe, lane_steps = probe_of(best), n_steps * len(seeds)
+    if probe.at_most * lane_steps < _LONG:
+        return Width(best, {})
+    measured = {_name(best): probe.pace()}
+    if measured[_name(best)] * lane_steps < _LONG:
         return Width(best, measured)
     for factor in (4, 1 / 4):
         tried = width
@@ -112,34 +121,74 @@ def choose_width(
             shape = fitting(tried)
             if _name(shape) in measured:
                 break
-            found = _pace(program_at(shape), block_at(shape), shape, n_steps, workers)
+            other = probe_of(shape)
+            pace, found = _compared(probe, other)
             measured[_name(shape)] = found
             if found * _GAIN > pace:
                 break
-            best, pace = shape, found
+            best, probe = shape, other
     return Width(best, measured)
 
 
-def _pace(program: Program, block: Block, shape: Shape, n_steps: int, workers: int) -> float:
-    """Return the seconds of a lane's step, with all workers at it."""
-    active = np.ones(shape, bool)
+class _Probe:
+    """Some steps of a block, to measure.
 
-    def seconds(steps: int) -> float:
-        carry = program.begin(block)
+    Attributes:
+        at_most: seconds of a lane's step, were there a look after each.
+    """
+
+    def __init__(
+        self, program: Program, block: Block, shape: Shape, n_steps: int, workers: int
+    ) -> None:
+        self._program, self._block, self._shape = program, block, shape
+        self._n_steps, self._workers = n_steps, workers
+        self._active = np.ones(shape, bool)
+        self._seconds(1)
+        self._once = self._seconds(1)
+        self.at_most = self._of_lane(self._once)
+
+    def pace(self) -> float:
+        """Return the seconds of a lane's step with its share of the looks, all workers at it."""
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            took = list(pool.map(lambda _: self._parts(self._more), range(self._workers)))
+        step, look = np.mean(took, axis=0)
+        n_looks = len(self._program.stops(0, ()))
+        return self._of_lane(float(step + look * n_looks / self._n_steps))
+
+    @functools.cached_property
+    def _more(self) -> int:
+        """How many steps show beside a look, which comes once in whatever is run."""
+        more = 1
+        while more < self._n_steps - 1 and self._seconds(1 + more) < self._once + _PROBE_SECONDS:
+            more = min(4 * more, self._n_steps - 1)
+        return more
+
+    def _parts(self, more: int) -> tuple[float, float]:
+        """Return the seconds of a step and of a look."""
+        once, longer = self._seconds(1), self._seconds(1 + more)
+        step = max(0.0, longer - once) / more
+        return step, max(0.0, once - step)
+
+    def _of_lane(self, seconds: float) -> float:
+        return seconds / (self._shape.size * self._workers)
+
+    def _seconds(self, steps: int) -> float:
+        carry = self._program.begin(self._block)
         started = time.perf_counter()
-        carry, _ = program.leg(carry, block, active, 0, steps)
+        carry, _ = self._program.leg(carry, self._block, self._active, 0, steps)
         jax.block_until_ready(carry)
         return time.perf_counter() - started
 
-    seconds(1)
-    first = seconds(1)
-    if first * n_steps < _PROBE_SECONDS:
-        # The whole training takes less than the probe.
-        return first / shape.size
-    steps = min(n_steps, math.ceil(_PROBE_SECONDS / first))
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        took = list(pool.map(seconds, [steps] * workers))
-    return float(np.mean(took)) / (steps * shape.size * workers)
+
+def _compared(*probes: _Probe) -> list[float]:
+    """Return the median pace of each, measured in turn.
+
+    What is chosen holds for the whole sweep, and should not be the machine's moment.
+    """
+    started, rounds = time.perf_counter(), list[list[float]]()
+    while len(rounds) < _ROUNDS and time.perf_counter() - started < _COMPARE_SECONDS:
+        rounds.append([probe.pace() for probe in probes])
+    return [statistics.median(paces) for paces in zip(*rounds, strict=True)]
 
 
 def _name(shape: Shape) -> str:

@@ -1,0 +1,99 @@
+"""How many lanes at a time: the choice follows what steps and looks cost, on a clock of our own."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from regjax.sweeps.lanes import width as module
+from regjax.sweeps.lanes.programs import Block
+from regjax.sweeps.lanes.width import choose_width
+
+N_STEPS, SEEDS, CPU = 1000, [0] * 500, (SimpleNamespace(platform="cpu"),)
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """Return a function that chooses among programs whose steps and looks take given seconds."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+
+    class Program:
+        def __init__(self, shape, step, look, n_looks, size):
+            self.step, self.look, self.n_looks = step(shape.size), look(shape.size), n_looks
+            self.bytes = size * shape.size
+
+        def stops(self, first, rungs):
+            return [*range(N_STEPS // self.n_looks, N_STEPS + 1, N_STEPS // self.n_looks)]
+
+        def begin(self, block):
+            return np.zeros(())
+
+        def leg(self, carry, block, active, first, last):
+            now[0] += self.step * (last - first) + self.look
+            return carry, {}
+
+    def chosen(step, look=lambda lanes: 0.0, *, n_looks=1, size=1, memory=10**6, seeds=SEEDS):
+        made = {}
+
+        def program_at(shape):
+            return made.setdefault(shape, Program(shape, step, look, n_looks, size))
+
+        found = choose_width(
+            program_at,
+            lambda shape: Block({"x": np.zeros(shape)}, (0,) * shape.seeds),
+            seeds,
+            N_STEPS,
+            CPU,
+            memory=memory,
+            workers=1,
+            measure=True,
+        )
+        return found, {shape.lanes for shape in made}
+
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("step", "lanes"),
+    [
+        # All lanes cost the same: nothing is gained.
+        (lambda lanes: 1e-3 * lanes, 8),
+        # A step costs the same for however many lanes.
+        (lambda lanes: 1e-2, 500),
+        # Wide blocks leave the caches.
+        (lambda lanes: 1e-3 * lanes**1.5, 1),
+        (lambda lanes: 1e-3 * lanes + 1e-4 * max(0, lanes - 32) ** 2 + 2e-2, 32),
+        # A gain that is not worth another program.
+        (lambda lanes: 1e-3 * lanes + 5e-4, 8),
+    ],
+)
+def test_the_width_of_the_least_time_per_lane(choose, step, lanes):
+    found, _ = choose(step)
+    # Blocks are about equally full.
+    n_blocks = -(-len(SEEDS) // lanes)
+    assert found.shape.lanes == -(-len(SEEDS) // n_blocks)
+    for name, pace in found.measured.items():
+        size = int(name.split("x")[1])
+        np.testing.assert_allclose(pace, step(size) / size, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n_looks", "lanes"), [(1, 500), (500, 8)])
+def test_looks_count_as_often_as_they_come(choose, n_looks, lanes):
+    # What a look costs a lane grows with the width, what a step costs it shrinks.
+    found, _ = choose(lambda n: 1e-2 + 4e-4 * n, lambda n: 4e-3 * n * (n > 8), n_looks=n_looks)
+    assert found.shape.lanes == lanes
+
+
+@pytest.mark.parametrize("look", [0.0, 5.0])
+def test_a_short_sweep_is_not_worth_another_program(choose, look):
+    # A look takes as long as all steps, and comes once.
+    found, tried = choose(lambda n: 1e-3 * n, lambda n: look, seeds=[0] * 16)
+    assert tried == {8}
+    assert found.shape.lanes == 8
+
+
+def test_no_width_is_tried_that_does_not_fit_the_memory(choose):
+    found, _ = choose(lambda n: 1e-2, size=10, memory=200)
+    assert found.shape.lanes == 16
+    assert all(int(name.split("x")[1]) * 10 <= 200 for name in found.measured)
