@@ -93,6 +93,9 @@ def test_joined_shards_are_the_sweep_in_one_piece(case, n, tmp_path):
     if "curves.parquet" in files:
         curves = [pl.read_parquet(folder / "curves.parquet") for folder in (mine, theirs)]
         assert curves[0].equals(curves[1], null_equal=True)
+        # A part has lanes of its own, in rows of its own.
+        found = pl.concat([part.curves() for part in parts], how="diagonal").sort("id", "step")
+        assert found.equals(curves[1].sort("id", "step"), null_equal=True)
     assert merged.kept() == whole.kept()
     for lane in whole.kept():
         for name, array in whole.params(lane).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,18 +102,18 @@ class SweepRun:
         A pure training function gives curves as metrics of shape (n,), a `Training` by
         `evaluate_every`.
         """
-        frames = []
-        for lane, curves in sorted(self._curves.items()):
-            longest = max(len(values) for values in curves.values())
-            # Curves of one lane can differ in length: where one has ended, it is null.
-            columns = {
-                name: pl.Series(values).extend_constant(None, longest - len(values))
-                for name, values in ({"step": np.arange(1, longest + 1)} | curves).items()
-            }
-            row = self.table.row(lane, named=True)
-            fixed = {name: row[name] for name in ("id", *self.grid.columns)}
-            frames.append(pl.DataFrame(columns).select([*(_literals(self.table, fixed)), pl.all()]))
-        return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
+        if not self._curves:
+            return pl.DataFrame()
+        lanes = sorted(self._curves)
+        found = [self._curves[lane] for lane in lanes]
+        longest = [max(map(len, curves.values())) for curves in found]
+        curves = [{"step": np.arange(1, n + 1)} | c for n, c in zip(longest, found, strict=True)]
+        row_of = {name: row for row, name in enumerate(self.table["id"])}
+        rows = np.repeat([row_of[self.grid.ids[lane]] for lane in lanes], longest)
+        starts = np.cumsum(longest) - longest
+        names = dict.fromkeys(name for of_lane in curves for name in of_lane)
+        columns = [_column(name, curves, starts, len(rows)) for name in names]
+        return self.table.select("id", *self.grid.columns)[rows].with_columns(columns)
 
     def summary(self) -> pl.DataFrame:
         """Return mean and standard error over seeds of every metric, by hyperparameters.
@@ -233,8 +234,16 @@ def read_outcome(store: Store, grid: Grid, rules: Rules) -> SweepRun:
     )
 
 
-def _literals(table: pl.DataFrame, fixed: dict[str, Any]) -> list[pl.Expr]:
-    return [pl.lit(value, dtype=table.schema[name]).alias(name) for name, value in fixed.items()]
+def _column(
+    name: str, curves: Sequence[Mapping[str, np.ndarray]], starts: np.ndarray, n_rows: int
+) -> pl.Series:
+    """Return curves of a name one below the other; null where a lane has none, or no more."""
+    there = [(start, c[name]) for start, c in zip(starts, curves, strict=True) if name in c]
+    rows = np.concatenate([start + np.arange(len(values)) for start, values in there])
+    values = np.concatenate([values for _, values in there])
+    filled, is_null = np.zeros(n_rows, values.dtype), np.ones(n_rows, bool)
+    filled[rows], is_null[rows] = values, False
+    return pl.Series(name, filled).set(pl.Series(is_null), None)
 
 
 def write_outcome(run: SweepRun, folder: pathlib.Path) -> dict[str, Any]:
