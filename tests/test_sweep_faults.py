@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -551,6 +552,31 @@ def test_ctrl_c_writes_the_legs_at_work(undisturbed, tmp_path, kind, at):
     whole = []
     run(kind, tmp_path / "whole", progress=whole.append)
     assert seen[-1].steps + rest[-1].steps == whole[-1].steps
+
+
+def test_ctrl_c_takes_back_what_has_not_begun(tmp_path):
+    main, begun = threading.get_ident(), []
+
+    def press(x):
+        begun.append(float(x))
+        if len(begun) == 2:
+            # Soon the third leg is at the door of the only thread.
+            time.sleep(0.5)
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.5)
+        return x
+
+    def pressing(hp, key):
+        like = jax.ShapeDtypeStruct((), np.float32)
+        return {"loss": jax.pure_callback(press, like, hp["x"], vmap_method="sequential")}
+
+    given = (pressing, Grid.product(x=[1.0, 2.0, 3.0, 4.0]))
+    options = {"width": 1, "workers": 1, "out": tmp_path / "run"}
+    with pytest.raises(SweepInterrupted):
+        run_sweep(*given, **options)
+    assert begun == [1.0, 2.0]
+    run_sweep(*given, **options, resume=True)
+    assert begun == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_ctrl_c_pressed_twice_ends_at_once_and_the_old_handler_is_back(undisturbed, tmp_path):

@@ -133,8 +133,15 @@ def test_joining_again_needs_overwrite(tmp_path):
     assert len(pl.read_csv(tmp_path / "run" / "results.csv")) == len(GRID)
 
 
-def interrupted(progress):
-    raise KeyboardInterrupt
+def interrupted():
+    """Return a listener that is interrupted once: twice would end the sweep at once."""
+    presses = iter([KeyboardInterrupt])
+
+    def listen(_):
+        for error in presses:
+            raise error
+
+    return listen
 
 
 def refuse(tmp_path, message):
@@ -149,7 +156,7 @@ def test_what_is_not_whole_is_refused_and_the_shard_is_named(tmp_path):
     refuse(tmp_path, "lacks the shard 2, 3 of 3: run it with shard 2/3")
     run_shard("steps", tmp_path / "run", 3, 3)
     with pytest.raises(SweepInterrupted):
-        run_shard("steps", tmp_path / "run", 2, 3, progress=interrupted, workers=1)
+        run_shard("steps", tmp_path / "run", 2, 3, progress=interrupted(), workers=1)
     refuse(tmp_path, r"shard 2 of 3 is unfinished, \d chunks of lanes are left: go on with resume")
     run_shard("steps", tmp_path / "run", 2, 3, resume=True)
     assert len(merge_shards(tmp_path / "run").table) == len(GRID)
@@ -231,7 +238,7 @@ def test_sweeps_that_are_not_the_same_do_not_share_a_folder(tmp_path):
     run_whole("steps", tmp_path / "run", overwrite=True)
     assert not (tmp_path / "run.unfinished").exists()
     with pytest.raises(SweepInterrupted):
-        run_whole("steps", tmp_path / "other", progress=interrupted, workers=1)
+        run_whole("steps", tmp_path / "other", progress=interrupted(), workers=1)
     with pytest.raises(StoreError, match="unfinished sweep without shards"):
         run_shard("steps", tmp_path / "other", 1, 2)
     run_whole("steps", tmp_path / "other", resume=True)
@@ -241,7 +248,7 @@ def test_on_a_network_file_system_a_sweep_is_a_single_shard(tmp_path, monkeypatc
     for module in (places, shards):
         monkeypatch.setattr(module, "has_locks", lambda folder: False)
     with pytest.raises(SweepInterrupted):
-        run_whole("steps", tmp_path / "run", progress=interrupted, workers=1)
+        run_whole("steps", tmp_path / "run", progress=interrupted(), workers=1)
     assert [file.name for file in (tmp_path / "run.unfinished").iterdir()] == [
         "shard-1-of-1.sqlite"
     ]

@@ -119,7 +119,7 @@ class Conductor:
                     except KeyboardInterrupt:
                         if self._stopping:
                             raise
-                        self._stopping = True
+                        self._stop()
                 # Nothing waits here but after Ctrl-C.
                 for position in self._waiting:
                     if position.unsaved:
@@ -143,7 +143,7 @@ class Conductor:
         def press(*_: object) -> None:
             if self._stopping:
                 raise KeyboardInterrupt
-            self._stopping = True
+            self._stop()
 
         ours = threading.current_thread() is threading.main_thread()
         if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -154,6 +154,12 @@ class Conductor:
             yield
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _stop(self) -> None:
+        """Begin no more legs; those that have not begun are taken back."""
+        self._stopping = True
+        for future in tuple(self._running):
+            future.cancel()
 
     def _turn(self, started: float) -> None:
         """Fill the slots, wait for a leg, take what it leads to."""
@@ -167,6 +173,11 @@ class Conductor:
             )
             for future in ended:
                 position, leg = self._running.pop(future)
+                if future.cancelled():
+                    position.carry = leg.carry
+                    if position.chunk.group not in self._failed:
+                        self._waiting.appendleft(position)
+                    continue
                 self._take(position, leg, future)
                 if self._listen is not None:
                     best = self._best if self._rules.mode == "min" else -self._best
@@ -372,6 +383,9 @@ class Conductor:
     def _fail(self, position: Position, error: Exception) -> None:
         group = position.chunk.group
         running = [other for other, _ in self._running.values()]
+        for future, (other, _) in self._running.items():
+            if other.chunk.group == group:
+                future.cancel()
         lost = [
             other
             for other in (position, *running, *self._waiting, *self._on_rung)

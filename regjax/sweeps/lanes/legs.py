@@ -168,10 +168,10 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many legs run at a time, now."""
+        """How many legs it takes at a time, now."""
 
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
-        """Start a leg."""
+        """Start a leg; one that has not begun can be cancelled."""
 
     def fetch(self, carry: Any) -> Any:
         """Return a carry as arrays."""
@@ -181,7 +181,11 @@ class Executor(Protocol):
 
 
 class Threads:
-    """Legs on threads of this process: compiled programs release the interpreter."""
+    """Legs on threads of this process: compiled programs release the interpreter.
+
+    One leg more than there are threads stands at the door, so that none idles while what its leg
+    led to is written down.
+    """
 
     def __init__(self, programs: Programs, workers: int) -> None:
         self._programs, self._workers = programs, workers
@@ -189,7 +193,7 @@ class Threads:
 
     @property
     def slots(self) -> int:
-        return self._workers
+        return self._workers + 1
 
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
         return self._pool.submit(self._run, leg)
