@@ -170,9 +170,24 @@ def test_a_seed_is_prepared_once_and_copied_to_no_lane():
 
     training = dataclasses.replace(TRAINING, prepare=prepare, step=step)
     train(training, lanes(), workers=1)
-    # Nine blocks of six legs; a traced array that were mapped would be a BatchTracer.
+    # Once per seed, however many legs; a traced array that were mapped would be a BatchTracer.
     assert len(calls) == 3
     assert set(kinds) == {("DynamicJaxprTracer", X.shape)}
+
+
+def test_what_a_seed_prepares_is_kept_while_chunks_take_turns():
+    made = []
+
+    def prepare(key, X, y):
+        jax.debug.callback(lambda seed: made.append(int(seed)), jax.random.key_data(key)[1])
+        return X, y
+
+    training = dataclasses.replace(TRAINING, prepare=prepare)
+    grid = lanes(1, 12)
+    run = train(training, grid, width=2, workers=5, stopping=EarlyStopping(100))
+    # Each chunk has a seed of its own and comes back after every look.
+    assert run.plan["shapes"] == {"0": [1, 2]}
+    assert sorted(made) == list(range(12))
 
 
 def test_random_keys_may_be_part_of_the_state():

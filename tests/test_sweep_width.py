@@ -18,32 +18,55 @@ def choose(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
 
+    class Begun:
+        """What is being computed when it is returned."""
+
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def block_until_ready(self):
+            now[0] += self.seconds
+            self.seconds = 0.0
+            return self
+
     class Program:
-        def __init__(self, shape, step, look, n_looks, size):
+        def __init__(self, shape, step, look, n_looks, size, start):
             self.step, self.look, self.n_looks = step(shape.size), look(shape.size), n_looks
-            self.bytes = size * shape.size
+            self.bytes, self.waiting_bytes = size * shape.size, size * shape.size // 2
+            self.start = start
 
         def stops(self, first, rungs):
-            return [*range(N_STEPS // self.n_looks, N_STEPS + 1, N_STEPS // self.n_looks)]
+            return [None] * self.n_looks
 
         def begin(self, block):
-            return np.zeros(())
+            return Begun(self.start)
 
         def leg(self, carry, block, active, first, last):
+            carry.block_until_ready()
             now[0] += self.step * (last - first) + self.look
             return carry, {}
 
-    def chosen(step, look=lambda lanes: 0.0, *, n_looks=1, size=1, memory=10**6, seeds=SEEDS):
+    def chosen(
+        step,
+        look=lambda lanes: 0.0,
+        *,
+        n_looks=1,
+        n_steps=N_STEPS,
+        start=0.0,
+        size=1,
+        memory=10**6,
+        seeds=SEEDS,
+    ):
         made = {}
 
         def program_at(shape):
-            return made.setdefault(shape, Program(shape, step, look, n_looks, size))
+            return made.setdefault(shape, Program(shape, step, look, n_looks, size, start))
 
         found = choose_width(
             program_at,
             lambda shape: Block({"x": np.zeros(shape)}, (0,) * shape.seeds),
             seeds,
-            N_STEPS,
+            n_steps,
             CPU,
             memory=memory,
             workers=1,
@@ -81,7 +104,9 @@ def test_the_width_of_the_least_time_per_lane(choose, step, lanes):
 @pytest.mark.parametrize(("n_looks", "lanes"), [(1, 500), (500, 8)])
 def test_looks_count_as_often_as_they_come(choose, n_looks, lanes):
     # What a look costs a lane grows with the width, what a step costs it shrinks.
-    found, _ = choose(lambda n: 1e-2 + 4e-4 * n, lambda n: 4e-3 * n * (n > 8), n_looks=n_looks)
+    # The start comes once in a training.
+    step, look = lambda n: 1e-2 + 4e-4 * n, lambda n: 4e-3 * n * (n > 8)
+    found, _ = choose(step, look, n_looks=n_looks, start=0.1)
     assert found.shape.lanes == lanes
 
 
@@ -94,6 +119,18 @@ def test_a_short_sweep_is_not_worth_another_program(choose, look):
 
 
 def test_no_width_is_tried_that_does_not_fit_the_memory(choose):
-    found, _ = choose(lambda n: 1e-2, size=10, memory=200)
+    # With the chunk that waits, whose half of a block's memory comes on top.
+    found, _ = choose(lambda n: 1e-2, size=10, memory=250)
     assert found.shape.lanes == 16
-    assert all(int(name.split("x")[1]) * 10 <= 200 for name in found.measured)
+    assert all(int(name.split("x")[1]) * 15 <= 250 for name in found.measured)
+
+
+@pytest.mark.parametrize("n_steps", [2, 3, 10])
+def test_what_measures_long_is_not_measured(choose, n_steps):
+    # One step of the first block takes a good part of the sweep: wider ones are not tried.
+    found, tried = choose(lambda n: 10.0 * n, n_steps=n_steps, seeds=[0] * 40)
+    assert found.shape.lanes == 8
+    assert tried == {8}
+    # In a longer sweep they are.
+    found, _ = choose(lambda n: 10.0, n_steps=n_steps, seeds=[0] * 40_000)
+    assert found.shape.lanes > 1000

@@ -156,10 +156,9 @@ class Conductor:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _stop(self) -> None:
-        """Begin no more legs; those that have not begun are taken back."""
+        """Begin no more legs. A signal may come while any lock is held: this takes none."""
         self._stopping = True
-        for future in tuple(self._running):
-            future.cancel()
+        self._executor.stop()
 
     def _turn(self, started: float) -> None:
         """Fill the slots, wait for a leg, take what it leads to."""
@@ -173,11 +172,6 @@ class Conductor:
             )
             for future in ended:
                 position, leg = self._running.pop(future)
-                if future.cancelled():
-                    position.carry = leg.carry
-                    if position.chunk.group not in self._failed:
-                        self._waiting.appendleft(position)
-                    continue
                 self._take(position, leg, future)
                 if self._listen is not None:
                     best = self._best if self._rules.mode == "min" else -self._best
@@ -187,7 +181,7 @@ class Conductor:
                     self._listen(Progress(self._done, self._total, self._steps, seconds, shown))
 
     def _submit(self) -> None:
-        while self._waiting and len(self._running) < self._executor.slots:
+        while not self._stopping and self._waiting and len(self._running) < self._executor.slots:
             position = self._waiting.popleft()
             try:
                 leg = self._next_leg(position)
@@ -233,6 +227,11 @@ class Conductor:
             return
         try:
             done = future.result()
+        except concurrent.futures.CancelledError:
+            # It had not begun.
+            position.carry = leg.carry
+            self._waiting.appendleft(position)
+            return
         except (KeyboardInterrupt, SystemExit, EngineError):
             raise
         except Exception as error:
@@ -363,12 +362,16 @@ class Conductor:
             return False
         again = [position]
         if leg.carry is None:
-            again += [p for p in self._waiting if p.chunk.group == chunk.group and p.step == 0]
+            again += [
+                p
+                for p in self._waiting
+                if (p.chunk.group, p.chunk.shape, p.step) == (chunk.group, chunk.shape, 0)
+            ]
             lanes = sorted(lane for p in again for lane, _ in p.chunk.places())
             chunks = make_chunks(chunk.group, lanes, self._grid.seeds, shape)
             new = [Saved(0, part, 0, 0, None) for part in chunks]
         else:
-            # The steps made so far are kept, and so are the rungs passed.
+            # The steps made before the leg are kept, and so are the rungs passed.
             position.carry = leg.carry
             stored = arrays_from(self._packed(position))
             new = repacked(position, by_lane(chunk, stored), self._grid, shape, position.stage)
@@ -383,9 +386,6 @@ class Conductor:
     def _fail(self, position: Position, error: Exception) -> None:
         group = position.chunk.group
         running = [other for other, _ in self._running.values()]
-        for future, (other, _) in self._running.items():
-            if other.chunk.group == group:
-                future.cancel()
         lost = [
             other
             for other in (position, *running, *self._waiting, *self._on_rung)

@@ -62,14 +62,16 @@ class GroupJob(NamedTuple):
     def n_steps(self) -> int:
         return self.train.n_steps if isinstance(self.train, Training) else 1
 
-    def program(self, shape: Shape, devices: Sequence[Any], *, freezes: bool, prng: str) -> Program:
+    def program(
+        self, shape: Shape, devices: Sequence[Any], *, freezes: bool, at_work: int, prng: str
+    ) -> Program:
         """Return the program at this shape of block, for keys of this kind."""
         if isinstance(self.train, HostTraining):
             return HostProgram(self.train.fit, self.train.text, shape, self.shared)
         setting = Setting(shape, self.dtype, tuple(devices), prng)
         given = (self.choices, setting, self.names, self.shared)
         if isinstance(self.train, Training):
-            return SteppedProgram(self.train, *given, freezes=freezes)
+            return SteppedProgram(self.train, *given, freezes=freezes, at_work=at_work)
         return PureProgram(self.train, *given)
 
 
@@ -136,10 +138,25 @@ def run_leg(program: Program, leg: Leg) -> LegDone:
 
 
 class Programs:
-    """The programs of all groups, each made when it is first asked for."""
+    """The programs of all groups, each made when it is first asked for.
 
-    def __init__(self, jobs: Sequence[GroupJob], devices: Sequence[Any], *, freezes: bool) -> None:
+    Args:
+        jobs: of the groups.
+        devices: that share every block.
+        freezes: whether lanes that are not active stay as they are.
+        at_work: chunks that take turns.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[GroupJob],
+        devices: Sequence[Any],
+        *,
+        freezes: bool,
+        at_work: int = 1,
+    ) -> None:
         self.jobs, self.devices, self.freezes = jobs, tuple(devices), freezes
+        self._at_work = at_work
         # Programs are made by threads, which do not see the caller's kind of keys.
         self._prng = key_kind()
         self._made: dict[tuple[int, Shape], Program] = {}
@@ -154,7 +171,11 @@ class Programs:
             if (group, shape) not in self._made:
                 job = self.jobs[group]
                 self._made[group, shape] = job.program(
-                    shape, self.devices, freezes=self.freezes, prng=self._prng
+                    shape,
+                    self.devices,
+                    freezes=self.freezes,
+                    at_work=self._at_work,
+                    prng=self._prng,
                 )
             return self._made[group, shape]
 
@@ -171,7 +192,13 @@ class Executor(Protocol):
         """How many legs it takes at a time, now."""
 
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
-        """Start a leg; one that has not begun can be cancelled."""
+        """Start a leg."""
+
+    def stop(self) -> None:
+        """Begin none of the legs that wait for a worker of ours: they raise CancelledError.
+
+        It is called by the handler of a signal, so it takes no lock.
+        """
 
     def fetch(self, carry: Any) -> Any:
         """Return a carry as arrays."""
@@ -188,7 +215,7 @@ class Threads:
     """
 
     def __init__(self, programs: Programs, workers: int) -> None:
-        self._programs, self._workers = programs, workers
+        self._programs, self._workers, self._stopped = programs, workers, False
         self._pool = concurrent.futures.ThreadPoolExecutor(workers)
 
     @property
@@ -198,6 +225,9 @@ class Threads:
     def submit(self, leg: Leg) -> concurrent.futures.Future[LegDone]:
         return self._pool.submit(self._run, leg)
 
+    def stop(self) -> None:
+        self._stopped = True
+
     def fetch(self, carry: Any) -> Any:
         return carry
 
@@ -205,4 +235,6 @@ class Threads:
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def _run(self, leg: Leg) -> LegDone:
+        if self._stopped:
+            raise concurrent.futures.CancelledError
         return run_leg(self._programs.get(leg.group, leg.shape), leg)

@@ -62,6 +62,10 @@ class Program(Protocol):
     def bytes(self) -> int:
         """What it takes while it runs, beside its arguments."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What a chunk takes between two legs, at most."""
+
     def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
         """Return the steps after `first` at which the lanes are looked at; the last is the end."""
 
@@ -82,6 +86,8 @@ class Program(Protocol):
 
 class _OneLeg:
     """What has a single step, and nothing before it."""
+
+    waiting_bytes = 0
 
     def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
         return [1]
@@ -143,6 +149,7 @@ class SteppedProgram:
         shared: Sequence[Tree],
         *,
         freezes: bool,
+        at_work: int,
     ) -> None:
         self._training, self._setting = training, setting
         with setting.precision():
@@ -156,11 +163,16 @@ class SteppedProgram:
                 "evaluate must return scalars: they make up the curves, a point every "
                 "evaluate_every steps."
             )
-        self._arguments = functools.lru_cache(maxsize=4)(self._arguments_of)
+        # Chunks take turns, and those of other seeds have other arguments.
+        self._arguments = functools.lru_cache(maxsize=max(4, at_work))(self._arguments_of)
 
     @property
     def bytes(self) -> int:
         return self._programs.begin.bytes + self._programs.leg.bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._programs.begin.bytes
 
     def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
         return self._training.stops(first, rungs)

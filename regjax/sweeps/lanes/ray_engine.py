@@ -180,6 +180,9 @@ class RayEngine:
         done.future().add_done_callback(take)
         return future
 
+    def stop(self) -> None:
+        """Do nothing: tasks that the cluster has are run."""
+
     def fetch(self, carry: Any) -> Any:
         """Return what a chunk takes further as arrays, from wherever it is."""
         if not isinstance(carry, _Kept):

@@ -172,7 +172,8 @@ def _run(
     memory = options.memory or default_memory(devices)
     measure = options.shard is None and options.engine == "threads"
     resources = Resources(devices, workers, memory, options.width, measure)
-    programs = Programs(jobs, devices, freezes=isinstance(rules.stopping, EarlyStopping))
+    freezes = isinstance(rules.stopping, EarlyStopping)
+    programs = Programs(jobs, devices, freezes=freezes, at_work=workers + 1)
     with contextlib.ExitStack() as at_end:
         at_end.callback(getattr(options.progress, "close", lambda: None))
         # Before the plan is written: a cluster may not answer.

@@ -27,13 +27,19 @@ _FIRST_ELSEWHERE = 256
 # Sweeps that take longer than this, in seconds, are worth the compilation of other widths.
 _LONG = 60.0
 _PROBE_SECONDS = 0.05
-# Shapes are compared this often, or for about so long.
-_ROUNDS, _COMPARE_SECONDS = 5, 0.5
+# Two shapes are compared this often, or for this share of the sweep.
+_ROUNDS, _SHARE = 5, 0.02
 _GAIN = 1.1
 
 
 class Width(NamedTuple):
-    """Shape of a group's blocks, and what was measured: seconds per lane and step, by shape."""
+    """Shape of a group's blocks, and what was measured.
+
+    Attributes:
+        shape: chosen.
+        measured: seconds of a lane's step with its share of the looks, by shape; nothing where
+            the sweep is short.
+    """
 
     shape: Shape
     measured: dict[str, float]
@@ -93,7 +99,7 @@ def choose_width(
 
     def fitting(width: int) -> Shape:
         shape = block_shape(seeds, width, n_devices)
-        while program_at(shape).bytes * workers > memory * n_devices:
+        while _bytes(program_at(shape), workers) > memory * n_devices:
             half = halved(shape, n_devices)
             if half is None:
                 break
@@ -111,18 +117,20 @@ def choose_width(
     probe, lane_steps = probe_of(best), n_steps * len(seeds)
     if probe.at_most * lane_steps < _LONG:
         return Width(best, {})
-    measured = {_name(best): probe.pace()}
-    if measured[_name(best)] * lane_steps < _LONG:
+    pace = probe.pace()
+    measured = {_name(best): pace}
+    if pace * lane_steps < _LONG:
         return Width(best, measured)
+    seconds = _SHARE * pace * lane_steps
     for factor in (4, 1 / 4):
         tried = width
-        while True:
+        while probe.seconds * (1 + factor) < seconds:
             tried = max(1, int(tried * factor))
             shape = fitting(tried)
             if _name(shape) in measured:
                 break
             other = probe_of(shape)
-            pace, found = _compared(probe, other)
+            pace, found = _compared((probe, other), seconds)
             measured[_name(shape)] = found
             if found * _GAIN > pace:
                 break
@@ -130,11 +138,17 @@ def choose_width(
     return Width(best, measured)
 
 
+def _bytes(program: Program, workers: int) -> int:
+    """Return what all programs at work take, with the chunk that waits at the door."""
+    return program.bytes * workers + program.waiting_bytes
+
+
 class _Probe:
-    """Some steps of a block, to measure.
+    """Some steps of a block, to measure: in all workers, which may share what makes a step fast.
 
     Attributes:
         at_most: seconds of a lane's step, were there a look after each.
+        seconds: that a measurement took.
     """
 
     def __init__(
@@ -144,50 +158,56 @@ class _Probe:
         self._n_steps, self._workers = n_steps, workers
         self._active = np.ones(shape, bool)
         self._seconds(1)
-        self._once = self._seconds(1)
+        self._once = float(self._mean(lambda: self._seconds(1)))
         self.at_most = self._of_lane(self._once)
+        self.seconds = 0.0
 
     def pace(self) -> float:
-        """Return the seconds of a lane's step with its share of the looks, all workers at it."""
-        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
-            took = list(pool.map(lambda _: self._parts(self._more), range(self._workers)))
-        step, look = np.mean(took, axis=0)
+        """Return the seconds of a lane's step with its share of the looks."""
+        more = self._more
+        started = time.perf_counter()
+        once, longer = self._mean(lambda: (self._seconds(1), self._seconds(1 + more)))
+        step = max(0.0, longer - once) / more
+        look = max(0.0, once - step)
+        self.seconds = time.perf_counter() - started
         n_looks = len(self._program.stops(0, ()))
         return self._of_lane(float(step + look * n_looks / self._n_steps))
 
     @functools.cached_property
     def _more(self) -> int:
-        """How many steps show beside a look, which comes once in whatever is run."""
-        more = 1
-        while more < self._n_steps - 1 and self._seconds(1 + more) < self._once + _PROBE_SECONDS:
+        """How many steps outweigh a look, which comes once in whatever is run."""
+        more, enough = 1, 2 * self._once + _PROBE_SECONDS
+        while more < self._n_steps - 1 and self._seconds(1 + more) < enough:
             more = min(4 * more, self._n_steps - 1)
         return more
 
-    def _parts(self, more: int) -> tuple[float, float]:
-        """Return the seconds of a step and of a look."""
-        once, longer = self._seconds(1), self._seconds(1 + more)
-        step = max(0.0, longer - once) / more
-        return step, max(0.0, once - step)
-
-    def _of_lane(self, seconds: float) -> float:
-        return seconds / (self._shape.size * self._workers)
-
     def _seconds(self, steps: int) -> float:
-        carry = self._program.begin(self._block)
+        carry = jax.block_until_ready(self._program.begin(self._block))
         started = time.perf_counter()
         carry, _ = self._program.leg(carry, self._block, self._active, 0, steps)
         jax.block_until_ready(carry)
         return time.perf_counter() - started
 
+    def _mean(self, measure: Callable[[], Any]) -> Any:
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            found = [pool.submit(measure) for _ in range(self._workers)]
+            return np.mean([future.result() for future in found], axis=0)
 
-def _compared(*probes: _Probe) -> list[float]:
-    """Return the median pace of each, measured in turn.
+    def _of_lane(self, seconds: float) -> float:
+        return seconds / (self._shape.size * self._workers)
+
+
+def _compared(probes: Sequence[_Probe], seconds: float) -> list[float]:
+    """Return the median pace of each, measured in turn for about so long.
 
     What is chosen holds for the whole sweep, and should not be the machine's moment.
     """
-    started, rounds = time.perf_counter(), list[list[float]]()
-    while len(rounds) < _ROUNDS and time.perf_counter() - started < _COMPARE_SECONDS:
+    started = time.perf_counter()
+    rounds: list[list[float]] = []
+    for _ in range(_ROUNDS):
         rounds.append([probe.pace() for probe in probes])
+        if time.perf_counter() - started > seconds:
+            break
     return [statistics.median(paces) for paces in zip(*rounds, strict=True)]
 
 
