@@ -17,7 +17,9 @@ _THREADS = 2
 
 
 def _forward(w: Any, X: jax.Array) -> jax.Array:
-    return jax.nn.relu(X @ w["w0"] + w["b0"]) @ w["w1"] + w["b1"]
+    # Samples last: mapped over weights, no product needs anything transposed.
+    hidden = jax.nn.relu(w["w0"] @ X.T + w["b0"][:, None])
+    return (w["w1"] @ hidden + w["b1"][:, None]).T
 
 
 def _loss(w: Any, X: jax.Array, y: jax.Array) -> jax.Array:

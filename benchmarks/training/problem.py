@@ -46,7 +46,7 @@ class Problem:
         for layer, (n_in, n_out) in enumerate(((64, HIDDEN), (HIDDEN, 10))):
             bound = n_in**-0.5
             weight, bias = (
-                rng.uniform(-bound, bound, (n_in, n_out)),
+                rng.uniform(-bound, bound, (n_out, n_in)),
                 rng.uniform(-bound, bound, n_out),
             )
             self.initial |= {f"w{layer}": weight.astype(dtype), f"b{layer}": bias.astype(dtype)}
@@ -89,20 +89,20 @@ def _train(problem: Problem, regularizer: str, lambda_: float) -> float:
 def _loss_and_gradient(
     w: dict[str, np.ndarray], X: np.ndarray, y: np.ndarray
 ) -> tuple[float, dict[str, np.ndarray]]:
-    before = X @ w["w0"] + w["b0"]
+    before = X @ w["w0"].T + w["b0"]
     hidden = np.maximum(before, 0)
-    logits = hidden @ w["w1"] + w["b1"]
+    logits = hidden @ w["w1"].T + w["b1"]
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     each = np.arange(len(y))
     above = np.exp(log_shares)
     above[each, y] -= 1
     above /= len(y)
-    below = (above @ w["w1"].T) * (before > 0)
+    below = (above @ w["w1"]) * (before > 0)
     gradient = {
-        "w0": X.T @ below,
+        "w0": below.T @ X,
         "b0": below.sum(axis=0),
-        "w1": hidden.T @ above,
+        "w1": above.T @ hidden,
         "b1": above.sum(axis=0),
     }
     return float(-log_shares[each, y].mean()), gradient

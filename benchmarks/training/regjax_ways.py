@@ -30,7 +30,9 @@ def training(regularizer: str, n_steps: int, evaluate_every: int | None = None) 
         return make(LEARNING_RATE, hp["lambda_"], mask=everything, **moments)
 
     def loss(w: Any, X: jax.Array, y: jax.Array) -> jax.Array:
-        return softmax_loss(jax.nn.relu(X @ w["w0"] + w["b0"]) @ w["w1"] + w["b1"], y)
+        # Samples last: mapped over weights, no product needs anything transposed.
+        hidden = jax.nn.relu(w["w0"] @ X.T + w["b0"][:, None])
+        return softmax_loss((w["w1"] @ hidden + w["b1"][:, None]).T, y)
 
     def init(hp: Any, key: Any, X: Any, y: Any, rows: Any, initial: Any) -> tuple[Any, Any]:
         return initial, optimizer(hp).init(initial)

@@ -51,9 +51,8 @@ class Loop:
         dtype, initial = self._X.dtype, self._initial
         network = nn.Sequential(nn.Linear(64, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
         network = network.to(self._device, dtype)
-        values = (initial["w0"].T, initial["b0"], initial["w1"].T, initial["b1"])
         with torch.no_grad():
-            for leaf, value in zip(network.parameters(), values, strict=True):
+            for leaf, value in zip(network.parameters(), initial.values(), strict=True):
                 leaf.copy_(torch.tensor(value))
         optimizer = self._kind(
             network.parameters(),
@@ -122,8 +121,8 @@ def _vmap(problem: Problem, regularizer: str) -> Callable[[], np.ndarray]:
     X, y, all_rows = _tensors(problem, "cpu")
 
     def loss(w: dict[str, torch.Tensor], X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        hidden = functional.relu(X @ w["w0"] + w["b0"])
-        return functional.cross_entropy(hidden @ w["w1"] + w["b1"], y)
+        hidden = functional.relu(functional.linear(X, w["w0"], w["b0"]))
+        return functional.cross_entropy(functional.linear(hidden, w["w1"], w["b1"]), y)
 
     gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))
     losses = torch.func.vmap(loss, in_dims=(0, None, None))

@@ -156,9 +156,10 @@ class MLPModel:
 
     def _forward(self, network: Params, X: jax.Array) -> jax.Array:
         first, last = network.layers
-        hidden = jax.nn.relu(X @ first.weight.T + first.bias)
-        outputs = hidden @ last.weight.T + last.bias
-        return outputs[:, 0] if self.task == "regression" else outputs
+        # Samples last: mapped over weights, no product needs anything transposed.
+        hidden = jax.nn.relu(first.weight @ X.T + first.bias[:, None])
+        outputs = last.weight @ hidden + last.bias[:, None]
+        return outputs[0] if self.task == "regression" else outputs.T
 
     def _optimizer(
         self, hyperparameters: Hyperparameters, prepared: Prepared

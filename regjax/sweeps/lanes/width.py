@@ -7,7 +7,6 @@ choice is made and recorded before the first lane: it shapes the last bits of ev
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import os
 import statistics
 import time
@@ -157,6 +156,7 @@ class _Probe:
         self._program, self._block, self._shape = program, block, shape
         self._n_steps, self._workers = n_steps, workers
         self._active = np.ones(shape, bool)
+        self._more = 0
         self._seconds(1)
         self._once = float(self._mean(lambda: self._seconds(1)))
         self.at_most = self._of_lane(self._once)
@@ -164,22 +164,29 @@ class _Probe:
 
     def pace(self) -> float:
         """Return the seconds of a lane's step with its share of the looks."""
-        more = self._more
         started = time.perf_counter()
-        once, longer = self._mean(lambda: (self._seconds(1), self._seconds(1 + more)))
-        step = max(0.0, longer - once) / more
+        if self._more:
+            once, longer = self._mean(lambda: (self._seconds(1), self._seconds(1 + self._more)))
+        else:
+            once, longer = self._once, self._lengthened()
+        step = max(0.0, longer - once) / self._more
         look = max(0.0, once - step)
         self.seconds = time.perf_counter() - started
         n_looks = len(self._program.stops(0, ()))
         return self._of_lane(float(step + look * n_looks / self._n_steps))
 
-    @functools.cached_property
-    def _more(self) -> int:
-        """How many steps outweigh a look, which comes once in whatever is run."""
-        more, enough = 1, 2 * self._once + _PROBE_SECONDS
-        while more < self._n_steps - 1 and self._seconds(1 + more) < enough:
-            more = min(4 * more, self._n_steps - 1)
-        return more
+    def _lengthened(self) -> float:
+        """Return the seconds of enough steps to outweigh a look: one comes in whatever is run."""
+        once, enough = self._once, 2 * self._once + _PROBE_SECONDS
+        last = self._n_steps - 1
+        self._more = min(last, max(1, int(_PROBE_SECONDS / once)))
+        while True:
+            longer = float(self._mean(lambda: self._seconds(1 + self._more)))
+            if longer >= enough or self._more == last:
+                return longer
+            # A guess from few steps may be far off.
+            guess = (enough - once) / max(longer - once, 1e-9) * self._more
+            self._more = min(last, int(np.clip(1.1 * guess, 2 * self._more, 16 * self._more)))
 
     def _seconds(self, steps: int) -> float:
         carry = jax.block_until_ready(self._program.begin(self._block))
