@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from regjax._messages import listed
+
 
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     """Return `X` as a finite NumPy matrix; float32 stays, everything else becomes float64.
@@ -96,10 +98,9 @@ def in_order(X: Any, names: tuple[str, ...] | None) -> Any:
     by_name = {str(label): label for label in labels}
     absent = [name for name in names if name not in by_name]
     if absent:
-        more = f" and {len(absent) - 12} more" if len(absent) > 12 else ""
         raise ValueError(
-            f"X lacks the column(s) {', '.join(map(repr, absent[:12]))}{more}; columns are found "
-            "by name: rename them, or give a matrix without names."
+            f"X lacks the column(s) {listed(absent)}; columns are found by name: rename them, or "
+            "give a matrix without names."
         )
     chosen = [by_name[name] for name in names]
     return X.select(chosen) if hasattr(X, "column_names") else X[chosen]

@@ -18,6 +18,7 @@ HOUSE = ROOT / "regjax"
 
 # A room imports only from rows above its own.
 ROWS = [
+    ["_messages"],
     ["_arrays", "_inputs", "_pytree"],
     ["_names"],
     ["penalties"],
@@ -196,7 +197,7 @@ def test_paths_and_their_cross_validation_run_on_numpy_alone():
     assert "numpy" in loaded
     assert not HEAVY & loaded
     rooms = {module.split(".")[1] for module in loaded if module.startswith("regjax.")}
-    assert rooms <= {"_inputs", "paths"}
+    assert rooms <= {"_inputs", "_messages", "paths"}
 
 
 def test_the_cores_load_no_extra():

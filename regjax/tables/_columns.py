@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from regjax._messages import listed
+
 _MOST_LEVELS = 1000
 _DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})\b"
 
@@ -16,19 +18,13 @@ class TableError(ValueError):
     """A table that cannot be used as it is; the message says what to change."""
 
 
-def quoted(names: Sequence[str], most: int = 12) -> str:
-    """Return names for a message, the first `most` of them."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
 def check_roles(
     names: Sequence[str], target: str, roles: Sequence[str], drop: Sequence[str]
 ) -> None:
     """Raise unless target, other roles and dropped columns are different columns of a table."""
     unknown = [name for name in (target, *roles, *drop) if name not in names]
     if unknown:
-        raise TableError(f"There is no column {quoted(unknown)}; the table has {quoted(names)}.")
+        raise TableError(f"There is no column {listed(unknown)}; the table has {listed(names)}.")
     if target in drop:
         raise TableError(f"The target {target!r} cannot be dropped.")
     if len({target, *roles, *drop}) < 1 + len(roles) + len(set(drop)):
@@ -40,7 +36,7 @@ def check_feature_names(names: Sequence[str]) -> None:
     taken = [*names, "(intercept)"]
     if len(set(taken)) < len(taken):
         twice = sorted(name for name, times in collections.Counter(taken).items() if times > 1)
-        raise TableError(f"Several features are named {quoted(twice)}: rename a column.")
+        raise TableError(f"Several features are named {listed(twice)}: rename a column.")
 
 
 def is_text(dtype: pl.DataType) -> bool:
@@ -90,7 +86,7 @@ def refuse_missing(frame: pl.DataFrame) -> None:
             "(--drop NAME), or fill the values in first."
         )
     if infinite:
-        raise TableError(f"Infinite values in column(s) {quoted(infinite)}: remove those rows.")
+        raise TableError(f"Infinite values in column(s) {listed(infinite)}: remove those rows.")
 
 
 def levels(column: pl.Series, n_rows: int) -> tuple[str, ...] | None:
@@ -150,8 +146,8 @@ def encode_column(column: pl.Series, levels: tuple[str, ...] | None) -> np.ndarr
     unknown = sorted(set(values) - set(levels))
     if unknown:
         raise TableError(
-            f"Column {column.name!r} holds {quoted(unknown)}, which the model has never seen; "
-            f"it knows {quoted(levels)}."
+            f"Column {column.name!r} holds {listed(unknown)}, which the model has never seen; "
+            f"it knows {listed(levels)}."
         )
     shown = levels[1:] if len(levels) == 2 else levels
     return np.stack([values == level for level in shown], axis=1).astype(np.float64)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from regjax._messages import listed
 from regjax.tables._columns import (
     TableError,
     as_weights,
@@ -20,7 +21,6 @@ from regjax.tables._columns import (
     is_text,
     levels,
     no_numbers,
-    quoted,
     refuse_missing,
     text,
     too_wide,
@@ -66,7 +66,7 @@ class Encoding:
         absent = [name for name, _ in self.columns if name not in frame.columns]
         if absent:
             raise TableError(
-                f"The table lacks the column(s) {quoted(absent)}; it has {quoted(frame.columns)}."
+                f"The table lacks the column(s) {listed(absent)}; it has {listed(frame.columns)}."
             )
         if frame.height == 0:
             raise TableError("The table has no rows.")
@@ -161,7 +161,7 @@ def encode_table(
     frame = frame.drop(list(drop))
     features = [name for name in frame.columns if name not in (target, *roles)]
     if not features:
-        raise TableError(f"There is nothing but {quoted([target, *roles])} to predict from.")
+        raise TableError(f"There is nothing but {listed([target, *roles])} to predict from.")
     if frame.height < 3:
         raise TableError(f"The table has {frame.height} row(s); a fit needs at least 3.")
     refuse_missing(frame)
@@ -202,7 +202,7 @@ def encode_table(
     if lost.any():
         named = [name for name, flag in zip(names, lost, strict=True) if flag]
         raise TableError(
-            f"The values of {quoted(named)} are too large or too small to be squared: rescale them."
+            f"The values of {listed(named)} are too large or too small to be squared: rescale them."
         )
     notes += [
         f"Column {name!r} counts the rows; if it is an identifier, drop it (--drop NAME)."
@@ -218,7 +218,7 @@ def encode_table(
     ]
     constant = [name for name, width in zip(names, np.ptp(X, axis=0), strict=True) if width == 0]
     if constant:
-        notes.append(f"Constant column(s) {quoted(constant)} get the coefficient 0.")
+        notes.append(f"Constant column(s) {listed(constant)} get the coefficient 0.")
     sample_weight = None if weight is None else as_weights(frame[weight])
     if sample_weight is not None and not sample_weight.any():
         raise TableError(f"The weights {weight!r} are all 0.")

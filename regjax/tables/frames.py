@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from regjax.tables._columns import TableError, quoted
+from regjax._messages import listed
+from regjax.tables._columns import TableError
 from regjax.tables._reading import reading
 
 
@@ -63,7 +64,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TableError(f"The table has several columns named {quoted(twice)}; rename them.")
+        raise TableError(f"The table has several columns named {listed(twice)}; rename them.")
     columns = (data.iloc[:, j] for j in range(len(names)))
     return pl.DataFrame([_from_series(*pair) for pair in zip(names, columns, strict=True)])
 

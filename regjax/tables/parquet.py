@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import polars as pl
 
+from regjax._messages import listed
 from regjax.tables._columns import (
     TableError,
     as_weights,
@@ -18,7 +19,6 @@ from regjax.tables._columns import (
     check_roles,
     is_text,
     levels,
-    quoted,
     refuse_missing,
 )
 from regjax.tables._reading import reading
@@ -134,7 +134,7 @@ def open_parquet(
         raise TableError(f"The files at {str(path)!r} have no rows.")
     features = [name for name in schema if name not in (*named, *drop)]
     if not features:
-        raise TableError(f"There is nothing but {quoted(named)} to predict from.")
+        raise TableError(f"There is nothing but {listed(named)} to predict from.")
     table = pl.scan_parquet(list(files), glob=False)
     columns = []
     for name in features:
@@ -176,7 +176,7 @@ def encoded_batches(
         absent = [name for name in names if name not in held]
         if absent:
             raise TableError(
-                f"{str(file)!r} lacks the column(s) {quoted(absent)}; it has {quoted(held)}."
+                f"{str(file)!r} lacks the column(s) {listed(absent)}; it has {listed(held)}."
             )
     return _over_batches(files, names, rows, encoding.encode)
 

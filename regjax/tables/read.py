@@ -8,7 +8,8 @@ import re
 
 import polars as pl
 
-from regjax.tables._columns import TableError, quoted
+from regjax._messages import listed
+from regjax.tables._columns import TableError
 from regjax.tables._reading import reading
 
 _ROWS_OF_TYPES = 10_000
@@ -60,7 +61,7 @@ def read_table(path: str | pathlib.Path) -> pl.DataFrame:
         if (match := re.fullmatch(r"(.*)_duplicated_\d+", name)) and match[1] in names
     ]
     if twice:
-        raise TableError(f"{str(path)!r} has several columns named {quoted(twice)}; rename them.")
+        raise TableError(f"{str(path)!r} has several columns named {listed(twice)}; rename them.")
     if frame.height == 0:
         raise TableError(f"{str(path)!r} has a header but no rows.")
     return frame
