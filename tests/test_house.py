@@ -32,6 +32,7 @@ ROWS = [
     ["fits"],
     ["plots", "sklearn"],
     ["cli"],
+    ["__main__"],
 ]
 ROW = {room: i for i, row in enumerate(ROWS) for room in row}
 CORE = [room for room, i in ROW.items() if i <= ROW["regression"]]

@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,25 +13,61 @@ import regjax
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+# Every block of Python, with the paragraph above it, which names the extra that it needs.
+FOUND = re.findall(r"([^\n]*(?:\n[^\n]+)*)\n\n```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = [code for _, code in FOUND]
+EXTRAS = ["".join(re.findall(r"extra `(\w+)`", above)) for above, _ in FOUND]
+
+# What comes with each extra; whatever else is installed is hidden from the blocks.
+PACKAGES = {
+    "": set(),
+    "plots": {"matplotlib"},
+    "sklearn": {"sklearn", "joblib", "threadpoolctl"},
+    "sweep": {"click", "equinox", "matplotlib", "polars", "rich", "safetensors", "sklearn"}
+    | {"joblib", "threadpoolctl"},
+}
+OTHERS = {"flax", "haiku", "ipykernel", "numpyro", "pandas", "pyarrow", "ray", "torch"}
+HIDDEN = set().union(OTHERS, *PACKAGES.values())
+
+# Finds all that is installed but what is hidden.
+FINDER = """
+import sys
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.split(".")[0] in {hidden!r}
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Finder]
+"""
+
+# What the blocks must come to, by a name that they set.
+CHECKS = {
+    "result": "assert result.best()['lasso'].lambda_ > 0",
+    "found": "assert path.duality_gap.max() <= 1e-6 and found.coef_1se.argmax() == 0",
+    "run": "assert len(run.table) == 90 and run.best().hyperparameters['learning_rate'] == 0.1\n"
+    "assert run.best().hyperparameters['lambda_'] <= 1e-3",
+}
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_python_blocks_run(number):
-    # An ellipsis stands for the reader's own code.
-    code = BLOCKS[number].replace("    ...\n", "    return hyperparameters\n")
-    names = {"params": {"decoder": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}}
-    lines = [line for line in code.splitlines() if "masks.embeddings" not in line]
-    exec("\n".join(lines), names)
-    if "result" in names:
-        assert names["result"].best()["lasso"].lambda_ > 0
-    if "path" in names:
-        assert names["path"].duality_gap.max() <= 1e-6
-        assert names["found"].coef_1se.argmax() == 0
-    if "run" in names:
-        assert len(names["run"].table) == 90
-        assert names["run"].best().hyperparameters["learning_rate"] == 0.1
-        assert names["run"].best().hyperparameters["lambda_"] <= 1e-3
+@pytest.mark.parametrize("extra", sorted(set(EXTRAS)))
+def test_blocks_run_as_they_stand_with_the_extra_named_above_them_alone(extra):
+    code = [FINDER.format(hidden=HIDDEN - PACKAGES[extra])]
+    for block in [block for block, needs in zip(BLOCKS, EXTRAS, strict=True) if needs == extra]:
+        checks = [line for name, line in CHECKS.items() if f"\n{name} = " in block]
+        code.append(f"exec({block!r}, names := {{}})")
+        code += [f"exec({line!r}, names)" for line in checks]
+    script = "\n".join(code)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_block_is_found_and_every_check_is_made():
+    assert len(BLOCKS) == README.count("```python")
+    assert set(EXTRAS) <= set(PACKAGES)
+    assert all(sum(f"\n{name} = " in block for block in BLOCKS) == 1 for name in CHECKS)
 
 
 def test_values_in_the_comments_are_right():
