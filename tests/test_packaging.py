@@ -1,5 +1,6 @@
 """What is distributed: the command as a module, a complete source distribution, files of CI."""
 
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_the_source_distribution_is_the_repository(tmp_path):
 
 def test_every_requirement_has_a_lower_bound():
     extras = PYPROJECT["project"]["optional-dependencies"]
-    requirements = [*PYPROJECT["project"]["dependencies"], *sum(extras.values(), [])]
+    requirements = [*PYPROJECT["project"]["dependencies"], *itertools.chain(*extras.values())]
     own = [one for one in requirements if one.startswith("regjax[")]
     assert len(own) >= 4
     assert [one for one in requirements if one not in own and ">=" not in one] == []
