@@ -1,6 +1,7 @@
 """The sweep engine: every lane is its run alone, whatever runs beside it, leaves or fails."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -35,6 +36,7 @@ from regjax.sweeps import (
     Uniform,
     run_sweep,
 )
+from regjax.sweeps.lanes import conductor
 from regjax.sweeps.lanes.chunks import block_shape, halved, make_chunks
 from regjax.sweeps.lanes.compiled import Setting
 from regjax.sweeps.lanes.legs import GroupJob, HostTraining
@@ -202,12 +204,14 @@ def test_random_keys_may_be_part_of_the_state():
     )
     grid = Grid.product(scale=[1.0, 2.0, 3.0], seed=[1, 2])
     run = run_sweep(training, grid, metric="loss", stopping=SuccessiveHalving(2, 2))
-    assert run.table["status"].to_list().count("done") == 1
-    (kept,) = run.kept()
-    lane = run.grid.ids.index(kept)
-    _, metrics = alone(training, run.grid.row(lane))[-1]
-    np.testing.assert_allclose(run.table["loss"][lane], metrics["loss"], rtol=1e-5)
-    assert run.params(kept)["key"].shape == (2,)
+    # One setting under both seeds.
+    assert run.table["status"].to_list().count("done") == 2
+    assert len(run.kept()) == 2
+    for kept in run.kept():
+        lane = run.grid.ids.index(kept)
+        _, metrics = alone(training, run.grid.row(lane))[-1]
+        np.testing.assert_allclose(run.table["loss"][lane], metrics["loss"], rtol=1e-5)
+        assert run.params(kept)["key"].shape == (2,)
 
 
 _ON_DEVICES = """
@@ -343,15 +347,16 @@ def test_early_stopping_equals_a_plain_loop(mode, patience, min_delta):
     assert len(statuses) > 2 or mode == "max"
 
 
-def plain_halving(curves, first, factor, n_steps):
+def plain_halving(curves, settings, first, factor, n_steps):
     """Return how far every lane goes: curves are costs after every step."""
-    alive, left, rung = list(range(len(curves))), {}, first
+    alive, left, rung = list(dict.fromkeys(settings)), {}, first
+    lanes_of = {one: [i for i, s in enumerate(settings) if s == one] for one in alive}
     while rung < n_steps:
-        order = sorted(alive, key=lambda lane: (curves[lane][rung - 1], lane))
-        staying = sorted(order[: max(1, len(alive) // factor)])
-        left |= {lane: rung for lane in alive if lane not in staying}
+        mean = {s: np.mean([curves[lane][rung - 1] for lane in lanes_of[s]]) for s in alive}
+        staying = sorted(sorted(alive, key=mean.get)[: max(1, len(alive) // factor)])
+        left |= {lane: rung for s in alive if s not in staying for lane in lanes_of[s]}
         alive, rung = staying, rung * factor
-    return left | dict.fromkeys(alive, n_steps)
+    return left | {lane: n_steps for s in alive for lane in lanes_of[s]}
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -362,7 +367,8 @@ def test_successive_halving_equals_a_plain_loop(mode, first, factor):
     plain = trajectories(TRAINING, grid)
     sign = 1 if mode == "min" else -1
     curves = [[sign * metrics["loss"] for _, metrics in steps] for steps in plain]
-    ends = plain_halving(curves, first, factor, 12)
+    settings = [lane // 2 for lane in range(len(grid))]
+    ends = plain_halving(curves, settings, first, factor, 12)
     assert run.table["step"].to_list() == [ends[lane] for lane in range(len(grid))]
     for lane, steps in enumerate(plain):
         assert run.table["status"][lane] == ("done" if ends[lane] == 12 else "dropped")
@@ -438,6 +444,61 @@ def test_a_nan_that_the_training_removes_itself_is_none(evaluate_every, width):
     seen = evaluate_every == 2
     assert run.table["status"].to_list() == ["diverged" if seen else "done", "diverged", "done"]
     assert run.table["step"].to_list() == [4 if seen else 9, 4, 9]
+
+
+def _placeholders(hp, state, index, key, X, y):
+    moved = momentum_step(hp, {"w": state["w"], "m": state["m"]}, index, key, X, y)
+    # A shift of what is not known yet, and a value that is reset to it.
+    best = jnp.where(index % 3 == 0, jnp.nan, jnp.sum(moved["w"]))
+    return {**moved, "best": best, "past": jnp.roll(state["past"], 1).at[0].set(moved["w"][0])}
+
+
+PLACEHOLDERS = dataclasses.replace(
+    TRAINING,
+    init=lambda *given: {**initial(*given), "best": jnp.nan, "past": jnp.full(20, jnp.nan)},
+    step=_placeholders,
+    evaluate=lambda hp, state, *given: squares(hp, state, *given) | {"ratio": jnp.inf},
+)
+
+
+@pytest.mark.parametrize("metric", ["loss", None])
+def test_placeholders_and_infinite_numbers_beside_the_ranking_metric_are_no_divergence(metric):
+    grid = Grid.zipped(lambda_=[0.1] * 4, learning_rate=[0.02, 1e18, 0.1, 0.05])
+    run = train(PLACEHOLDERS, grid, metric=metric)
+    steps = [first_nan(lane) for lane in trajectories(TRAINING, grid)]
+    assert [step is None for step in steps] == [True, False, True, True]
+    status = run.table["status"].to_list()
+    assert [found == "diverged" for found in status] == [False, True, False, False]
+    assert run.table["step"][1] == steps[1]
+
+
+def test_without_a_ranking_metric_a_metric_that_is_nan_tells_divergence():
+    def metrics(hp, key):
+        return {
+            "a": jnp.where(hp["x"] == 1, jnp.nan, 0.0),
+            "b": jnp.where(hp["x"] == 2, jnp.inf, 0),
+        }
+
+    grid = Grid.product(x=[1.0, 2.0, 3.0])
+    assert run_sweep(metrics, grid).table["status"].to_list() == ["diverged", "done", "done"]
+    named = run_sweep(metrics, grid, metric="b").table["status"].to_list()
+    assert named == ["done", "diverged", "done"]
+
+
+def test_early_stopping_costs_the_same_at_every_evaluation(monkeypatch):
+    sizes = []
+    found = conductor.costs
+    monkeypatch.setattr(conductor, "costs", lambda v, mode: sizes.append(v.size) or found(v, mode))
+    training = dataclasses.replace(TRAINING, n_steps=30, evaluate_every=1)
+    train(training, lanes(2, 1), stopping=EarlyStopping(100))
+    # Four lanes; nothing is recomputed from the first evaluation.
+    assert sizes == [4] * 30
+
+
+def test_the_next_evaluation_is_found_without_listing_all():
+    training = dataclasses.replace(TRAINING, n_steps=10**9, evaluate_every=3)
+    assert list(itertools.islice(training.stops(4, (5, 9, 10)), 5)) == [5, 6, 9, 10, 12]
+    assert list(training.stops(10**9 - 2)) == [10**9 - 1, 10**9]
 
 
 def test_a_metric_that_is_not_finite_makes_a_lane_diverged_and_the_worst():
@@ -728,6 +789,19 @@ def test_what_cannot_be_run_is_refused(change, message, tmp_path):
     training = given.pop("train")
     with pytest.raises(ValueError, match=message):
         train(training, lanes(2, 1), **given)
+
+
+@pytest.mark.parametrize("value", [1j, "curve", "key"])
+def test_metrics_that_are_not_real_are_refused_before_the_work(value):
+    def metrics(hp, key):
+        found = {1j: hp["x"] * 1j, "curve": jnp.ones(3) * 1j, "key": key}
+        return {"loss": hp["x"], "value": found[value]}
+
+    training = Training(lambda hp, key: hp["x"], lambda hp, s, i, key: s, lambda *_: {}, 2)
+    stepped = dataclasses.replace(training, evaluate=lambda hp, s, key: metrics(hp, key))
+    for train in (metrics, stepped):
+        with pytest.raises((TypeError, ValueError), match="'value' is of dtype|return scalars"):
+            run_sweep(train, Grid.product(x=[1.0]), metric="loss")
 
 
 def test_metrics_that_are_no_dictionary_are_refused():

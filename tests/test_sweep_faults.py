@@ -533,7 +533,7 @@ def test_a_group_that_failed_is_tried_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "at"), [("pure", 1), ("stepped", 1), ("stepped", 9), ("halving", 5)]
+    ("kind", "at"), [("pure", 1), ("stepped", 1), ("stepped", 9), ("stopping", 3), ("halving", 5)]
 )
 def test_ctrl_c_writes_the_legs_at_work(undisturbed, tmp_path, kind, at):
     out, seen = tmp_path / "run", []

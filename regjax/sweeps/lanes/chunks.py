@@ -73,7 +73,10 @@ def block_shape(seeds: Iterable[int], width: int, n_devices: int = 1) -> Shape:
 def make_chunks(
     group: int, lanes: Sequence[int], seeds: Sequence[int], shape: Shape
 ) -> list[Chunk]:
-    """Return the lanes as chunks of this shape, in the order of the grid as far as seeds allow.
+    """Return the lanes as chunks of this shape: some settings under all seeds, then the next ones.
+
+    So the mean of a setting is known soon, and few parameters are held until then. The order of
+    seeds turns each time, as what the last ones have prepared is still there.
 
     Args:
         group: number of the group.
@@ -84,11 +87,11 @@ def make_chunks(
     of_seed: dict[int, list[int]] = {}
     for lane in lanes:
         of_seed.setdefault(seeds[lane], []).append(lane)
-    rows = [
-        found[start : start + shape.lanes]
-        for found in of_seed.values()
-        for start in range(0, len(found), shape.lanes)
-    ]
+    seeds_in_turn = list(of_seed.values())
+    rows: list[list[int]] = []
+    for start in range(0, max(map(len, seeds_in_turn)), shape.lanes):
+        rows += [found[start : start + shape.lanes] for found in seeds_in_turn if found[start:]]
+        seeds_in_turn.reverse()
     padded = [(*row, *[_EMPTY] * (shape.lanes - len(row))) for row in rows]
     blocks = [padded[i : i + shape.seeds] for i in range(0, len(padded), shape.seeds)]
     empty = (_EMPTY,) * shape.lanes

@@ -33,6 +33,7 @@ from regjax.sweeps.lanes.positions import (
     repacked,
 )
 from regjax.sweeps.lanes.programs import Arrays
+from regjax.sweeps.lanes.ranking import Keeper
 from regjax.sweeps.lanes.results import Rules, results_of
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving, costs
 from regjax.sweeps.lanes.store import Result, Saved, Store
@@ -94,9 +95,9 @@ class Conductor:
         self._on_rung: list[Position] = []
         self._failed = set(store.failures())
         finished = store.results()
-        known = {result.lane: self._rules.cost(result) for result in finished}
-        self._best = min(known.values(), default=np.inf)
-        self._kept = {lane: known[lane] for lane in store.lanes_with_params()}
+        self._best = min(map(rules.cost, finished), default=np.inf)
+        self._keeper = Keeper(rules.keep, grid.settings)
+        self._keeper.add({r.lane: rules.cost(r) for r in finished if r.status != "dropped"})
         self._done, self._steps = len(finished), 0
         self._total = len(finished)
         self._stopping = False
@@ -200,7 +201,7 @@ class Conductor:
             chunk.shape,
             chunk.block(self._grid, job.dtype),
             position.carry,
-            padding(chunk) & (self._looks_made(position) == 0),
+            padding(chunk) & (self._stopped(position) == 0),
             position.step,
             self._stops(position),
             job.n_steps,
@@ -210,11 +211,13 @@ class Conductor:
         """Return the looks up to the first after which there may be something to decide or save."""
         program = self._programs.get(position.chunk.group, position.chunk.shape)
         rungs = self._rungs(position.chunk)
-        stops = program.stops(position.step, rungs)
-        if isinstance(self._rules.stopping, EarlyStopping):
-            return tuple(stops[:1])
-        due = (i for i, stop in enumerate(stops) if stop in rungs or program.saves(stop))
-        return tuple(stops[: next(due, len(stops)) + 1])
+        decides = isinstance(self._rules.stopping, EarlyStopping)
+        stops = []
+        for stop in program.stops(position.step, rungs):
+            stops.append(stop)
+            if decides or stop in rungs or program.saves(stop):
+                break
+        return tuple(stops)
 
     def _take(
         self,
@@ -240,12 +243,12 @@ class Conductor:
             return
         position.seconds += done.seconds
         position.step, position.carry, position.unsaved = done.step, done.carry, True
-        position.looks += done.looks
+        self._evaluated(position, done.looks)
         self._steps += (done.step - leg.first) * int(leg.active.sum())
         if done.fit is not None and done.diverged is not None:
             self._finish(position, done.fit, done.diverged)
             return
-        if not (padding(chunk) & (self._looks_made(position) == 0)).any():
+        if not (padding(chunk) & (self._stopped(position) == 0)).any():
             # Every lane has stopped: what is frozen needs no more steps.
             fit, diverged = self._programs.get(chunk.group, chunk.shape).end(
                 self._executor.fetch(done.carry)
@@ -276,33 +279,32 @@ class Conductor:
         results = self._results(position, fit.metrics, diverged)
         places = dict(position.chunk.places())
         new = {result.lane: self._rules.cost(result) for result in results}
-        params, dropped = {}, []
-        if self._rules.keep == "all":
-            wanted = set(new)
-        else:
-            finite = {lane: cost for lane, cost in {**self._kept, **new}.items() if cost < np.inf}
-            order = sorted(finite, key=lambda lane: (finite[lane], lane))[: self._rules.keep]
-            dropped = [lane for lane in self._kept if lane not in order]
-            wanted = set(order) & set(new)
-            self._kept = {lane: finite[lane] for lane in order}
+        wanted, dropped = self._keeper.add(new)
+        params = {}
         if jax.tree.leaves(fit.params):
             for lane in sorted(wanted):
                 params[lane] = to_bytes(_at(fit.params, places[lane]))
-        self._store.finish(position.number, results, params, dropped, position.seconds)
+        self._store.finish(position.number, results, params, sorted(dropped), position.seconds)
         self._best = min(self._best, *new.values())
         self._done += len(results)
 
     def _results(self, position: Position, measured: Arrays, diverged: np.ndarray) -> list[Result]:
-        looks = self._looks_made(position)
+        looks = self._stopped(position)
         return results_of(position, measured, diverged, looks, self._grid, self._rules.metric)
 
-    def _looks_made(self, position: Position) -> np.ndarray:
-        """Return the number of looks after which each lane stopped, 0 if it has not."""
+    def _evaluated(self, position: Position, looks: Iterable[tuple[int, Arrays]]) -> None:
+        """Add evaluations to those of a chunk, and to what early stopping knows."""
         rule, metric = self._rules.stopping, self._rules.metric
-        if not isinstance(rule, EarlyStopping) or not position.looks or metric is None:
-            return np.zeros(position.chunk.shape, int)
-        curve = np.stack([values[metric] for _, values in position.looks])
-        return rule.looks(costs(curve, self._rules.mode))
+        for step, values in looks:
+            position.looks.append((step, values))
+            if isinstance(rule, EarlyStopping) and metric is not None:
+                watch = position.watch or rule.begin(position.chunk.shape)
+                position.watch = rule.update(watch, costs(values[metric], self._rules.mode))
+
+    def _stopped(self, position: Position) -> np.ndarray:
+        """Return the number of evaluations after which each lane stopped, 0 if it has not."""
+        watch = position.watch
+        return np.zeros(position.chunk.shape, int) if watch is None else watch.stopped
 
     def _rungs(self, chunk: Chunk) -> tuple[int, ...]:
         rule = self._rules.stopping
@@ -311,7 +313,7 @@ class Conductor:
         return rule.rungs(self._programs.jobs[chunk.group].n_steps)
 
     def _promote(self) -> None:
-        """Leave all but the best lanes of a rung, and pack these into chunks."""
+        """Leave all but the best settings of a rung, and pack their lanes into chunks."""
         rule, metric = self._rules.stopping, self._rules.metric
         assert isinstance(rule, SuccessiveHalving)
         assert metric is not None
@@ -324,7 +326,10 @@ class Conductor:
             assert position.diverged is not None
             entered += self._results(position, {}, position.diverged)
         entered.sort(key=lambda result: result.lane)
-        places = rule.survivors([self._rules.cost(result) for result in entered])
+        places = rule.survivors(
+            [self._rules.cost(result) for result in entered],
+            [self._grid.settings[result.lane] for result in entered],
+        )
         survivors = {entered[i].lane for i in places}
         results = [
             result._replace(status="dropped" if result.status == "done" else result.status)
@@ -423,7 +428,7 @@ class Conductor:
                     f"A checkpoint at step {saved.step} is of another training ({error}): give the "
                     "sweep what it began with, or begin anew."
                 ) from error
-            position.looks = looks_from(stored)
+            self._evaluated(position, looks_from(stored))
         return position
 
     def _packed(self, position: Position) -> bytes:

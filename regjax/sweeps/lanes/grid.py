@@ -167,6 +167,15 @@ class Grid:
         """The seed of every lane, 0 if the grid has none."""
         return tuple(int(seed or 0) for seed in self.columns.get(SEED, (0,) * len(self)))
 
+    @functools.cached_property
+    def settings(self) -> tuple[int, ...]:
+        """A number per lane, equal where lanes differ in the seed alone, by first appearance."""
+        names = [name for name in self.columns if name != SEED]
+        rows = zip(*(self.columns[name] for name in names), strict=True)
+        keys = [json.dumps(row) for row in rows] if names else [""] * len(self)
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        return tuple(numbers[key] for key in keys)
+
     def groups(self) -> list[Group]:
         """Return the lanes by their choices, in the order of first appearance."""
         return list(self._groups)

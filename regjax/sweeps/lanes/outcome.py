@@ -138,15 +138,17 @@ class SweepRun:
     def best(self, metric: str | None = None) -> BestLane:
         """Return the hyperparameters with the best mean of the metric over seeds.
 
-        Lanes that diverged or failed put their hyperparameters out.
+        As in `SuccessiveHalving`, hyperparameters of which a seed diverged or failed come behind
+        all without; the mean is over the other seeds.
         """
-        name, summary, order = self._ranked(metric)
+        name, summary, order, _ = self._ranked(metric)
         return self._chosen(name, summary.row(int(np.argmin(order)), named=True))
 
     def ranking(self, metric: str | None = None) -> pl.DataFrame:
-        """Return the rows of `summary` from the best on; those put out by `best` come last."""
-        _, summary, order = self._ranked(metric)
-        return summary[np.argsort(order, kind="stable").tolist()]
+        """Return the rows of `summary` from the best on, in the order of `best`."""
+        name, summary, _, n_lost = self._ranked(metric)
+        order = np.lexsort((self._costs(summary, name), n_lost))
+        return summary[order.tolist()]
 
     def one_standard_error(self, strongest: str, metric: str | None = None) -> BestLane:
         """Return the largest `strongest` whose mean is within a standard error of the best.
@@ -158,7 +160,7 @@ class SweepRun:
         Raises:
             ValueError: if a single seed tells no standard error.
         """
-        name, summary, order = self._ranked(metric)
+        name, summary, order, _ = self._ranked(metric)
         best = int(np.argmin(order))
         error = summary[f"{name}_se"].cast(pl.Float64).to_numpy()[best]
         if not np.isfinite(error):
@@ -173,21 +175,31 @@ class SweepRun:
             name, summary.row(int(candidates[np.argmin(order[candidates])]), named=True)
         )
 
-    def _ranked(self, metric: str | None) -> tuple[str, pl.DataFrame, np.ndarray]:
+    def _ranked(self, metric: str | None) -> tuple[str, pl.DataFrame, np.ndarray, np.ndarray]:
+        """Return the metric, the summary, and per row its cost and the number of seeds lost.
+
+        The cost is infinite for rows that lost more seeds than others.
+        """
         name = metric or self.rules.metric
         if name is None or name not in self.metrics():
             raise ValueError(f"Name a metric of this sweep: {', '.join(self.metrics())}.")
         summary = self.summary()
-        order = costs(summary[name].cast(pl.Float64).to_numpy(), self.rules.mode)
         keys = [key for key in self.grid.columns if key != SEED]
-        lost = self.table.filter(pl.col("status").is_in(["diverged", "failed"])).select(keys)
+        n_lost = np.zeros(len(summary), int)
         if keys:
-            lost = lost.with_columns(lost=True).unique()
+            gone = self.table.filter(pl.col("status").is_in(["diverged", "failed"]))
+            lost = gone.group_by(keys).agg(pl.len().alias("n_lost"))
             out = summary.join(lost, keys, "left", nulls_equal=True, maintain_order="left")
-            order = np.where(out["lost"].fill_null(False).to_numpy(), np.inf, order)
-        if not np.isfinite(order).any():
+            n_lost = out["n_lost"].fill_null(0).to_numpy().astype(int)
+        found = self._costs(summary, name)
+        finite = np.isfinite(found)
+        if not finite.any():
             raise ValueError(f"No {name} is finite: all lanes diverged or failed.")
-        return name, summary, order
+        order = np.where(n_lost == n_lost[finite].min(), found, np.inf)
+        return name, summary, order, n_lost
+
+    def _costs(self, summary: pl.DataFrame, metric: str) -> np.ndarray:
+        return costs(summary[metric].cast(pl.Float64).to_numpy(), self.rules.mode)
 
     def _chosen(self, metric: str, row: dict[str, Any]) -> BestLane:
         names = [name for name in self.grid.columns if name != SEED]
@@ -219,6 +231,7 @@ def read_outcome(store: Store, grid: Grid, rules: Rules) -> SweepRun:
     for name in names:
         columns[name] = [results[n].metrics.get(name) if n in results else None for n in lanes]
     types = {"step": pl.Int64} | dict.fromkeys(names, pl.Float64)
+    kept = rules.keeps(results.values(), lost - set(results), grid)
     times = store.times()
     events = store.events()
     return SweepRun(
@@ -230,7 +243,7 @@ def read_outcome(store: Store, grid: Grid, rules: Rules) -> SweepRun:
         store.fact("plan") or {},
         pl.DataFrame(events, schema=_EVENTS, orient="row"),
         {n: r.curves for n, r in results.items() if r.curves is not None},
-        store.all_params(),
+        {lane: arrays for lane, arrays in store.all_params().items() if lane in kept},
     )
 
 

@@ -13,6 +13,7 @@ from regjax.sweeps.lanes.chunks import Chunk, make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.programs import Arrays
+from regjax.sweeps.lanes.stopping import Watch
 from regjax.sweeps.lanes.store import Saved
 
 _CARRY, _LOOKS = "carry", "looks"
@@ -23,6 +24,7 @@ _STEPS = f"{_LOOKS}/step"
 class Position:
     """Where a chunk stands: number in the store, step reached, rungs passed, looks so far.
 
+    What early stopping knows of its lanes follows from the looks, and is not stored.
     It is unsaved where the store knows of fewer steps.
     On a rung its carry is in the store alone, but for the steps at which lanes diverged.
     """
@@ -33,6 +35,7 @@ class Position:
     stage: int
     carry: Any
     looks: list[tuple[int, Arrays]]
+    watch: Watch | None = None
     diverged: np.ndarray | None = None
     unsaved: bool = False
     seconds: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -38,11 +38,14 @@ class Carry(NamedTuple):
         state: of the training.
         diverged: the step, counted from 1, that left the first NaN in it; or 0. Infinity alone is
             none: it may be meant, and becomes NaN as soon as it is not. Nor is a NaN that the
-            training itself has removed before it is looked at.
+            training itself has removed before it is evaluated.
+        watched: per array of the state whether NaN in it counts: not where it began with one, as
+            what stands for a value that is not known yet.
     """
 
     state: Tree
     diverged: Any
+    watched: tuple[Any, ...]
 
 
 class Program(Protocol):
@@ -66,8 +69,8 @@ class Program(Protocol):
     def waiting_bytes(self) -> int:
         """What a chunk takes between two legs, at most."""
 
-    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
-        """Return the steps after `first` at which the lanes are looked at; the last is the end."""
+    def stops(self, first: int, rungs: tuple[int, ...]) -> Iterator[int]:
+        """Return the steps after `first` at which lanes are evaluated; the last is the end."""
 
     def saves(self, stop: int) -> bool:
         """Return whether a checkpoint is due after this step."""
@@ -89,8 +92,8 @@ class _OneLeg:
 
     waiting_bytes = 0
 
-    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
-        return [1]
+    def stops(self, first: int, rungs: tuple[int, ...]) -> Iterator[int]:
+        return iter((1,))
 
     def saves(self, stop: int) -> bool:
         return False
@@ -174,7 +177,7 @@ class SteppedProgram:
     def waiting_bytes(self) -> int:
         return self._programs.begin.bytes
 
-    def stops(self, first: int, rungs: tuple[int, ...]) -> list[int]:
+    def stops(self, first: int, rungs: tuple[int, ...]) -> Iterator[int]:
         return self._training.stops(first, rungs)
 
     def saves(self, stop: int) -> bool:
@@ -307,7 +310,8 @@ def _trace_training(
     def start(hyperparameters: Tree, per_seed: Tree, common: Tree) -> Carry:
         key, prepared = per_seed
         state = training.init(hyperparameters, key, *prepared, *common, **options)
-        return Carry(jax.tree.map(jnp.asarray, state), jnp.int32(0))
+        state = jax.tree.map(jnp.asarray, state)
+        return Carry(state, jnp.int32(0), tuple(~found for found in _holds_nan(state)))
 
     def advance(per_lane: Tree, per_seed: Tree, common: Tree) -> tuple[Carry, Tree, jax.Array]:
         (carry, hyperparameters, active), (key, prepared) = per_lane, per_seed
@@ -320,13 +324,18 @@ def _trace_training(
                 keep = functools.partial(jnp.where, active)
                 state = jax.tree.map(keep, state, carry.state)
             # No lane has a say in `watch`, so this stays a branch, and the steps are the same.
-            is_nan = jax.lax.cond(watch, _any_nan, lambda _: jnp.bool_(False), state)
+            is_nan = jax.lax.cond(watch, any_nan, lambda _: jnp.bool_(False), state)
             first_time = (carry.diverged == 0) & is_nan
-            return Carry(state, jnp.where(first_time, index + 1, carry.diverged))
+            diverged = jnp.where(first_time, index + 1, carry.diverged)
+            return carry._replace(state=state, diverged=diverged)
+
+        def any_nan(state: Tree) -> jax.Array:
+            found = zip(carry.watched, _holds_nan(state), strict=True)
+            return functools.reduce(jnp.logical_or, (w & n for w, n in found), jnp.bool_(False))
 
         before = carry.diverged
         carry = jax.lax.fori_loop(first, last, one, carry)
-        turned_nan = (before == 0) & _any_nan(carry.state)
+        turned_nan = (before == 0) & any_nan(carry.state)
         carry = carry._replace(diverged=jnp.where(turned_nan, carry.diverged, before))
         metrics = training.evaluate(hyperparameters, carry.state, *given, **options)
         return carry, jax.tree.map(jnp.asarray, metrics), turned_nan
@@ -377,11 +386,20 @@ def _kinds(metrics: Any) -> dict[str, tuple[int, ...]]:
                 f"The metric {name!r} is neither a scalar nor a curve (n,): return larger arrays "
                 "as the parameters of a Fit."
             )
+        if not (leaf.dtype == bool or _is_real(leaf.dtype)):
+            raise TypeError(
+                f"The metric {name!r} is of dtype {leaf.dtype}: metrics are real numbers, as "
+                "jnp.real or jnp.abs give of complex ones."
+            )
         kinds[str(name)] = tuple(shape[2:])
     return kinds
 
 
-def _any_nan(tree: Tree) -> jax.Array:
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    found = [jnp.isnan(leaf).any() for leaf in leaves]
-    return functools.reduce(jnp.logical_or, found, jnp.bool_(False))
+def _holds_nan(tree: Tree) -> list[jax.Array]:
+    """Return for every array of floats whether it holds a NaN."""
+    leaves = jax.tree.leaves(tree)
+    return [jnp.isnan(x).any() for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
+
+
+def _is_real(dtype: Any) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating))

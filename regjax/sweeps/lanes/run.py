@@ -77,19 +77,22 @@ def run_sweep(
     `--xla_gpu_deterministic_ops=true`; with either, resumed sweeps were equal on an H200.
 
     A group of lanes whose training function raises, or returns other metrics than the groups
-    before, fails alone, and the table says so. A lane whose state turns NaN is "diverged",
-    with the step.
+    before, fails alone, and the table says so. A lane whose state turns NaN is "diverged", with
+    the step; arrays of the state that hold a NaN from the start on are not watched. So is a lane
+    whose ranking metric is not finite at its end or, if none is named, one with a metric that is
+    NaN. Other metrics may be infinite or NaN.
 
     Args:
         train: a pure function `(hyperparameters, key, *shared, **choices) -> metrics` or a `Fit`,
             or a `Training` in steps.
         grid: the lanes; its column `seed` makes the keys, its choices arrive by keyword.
         shared: arrays that all lanes share, never copied per lane.
-        metric: the metric that ranks lanes.
+        metric: the metric that ranks settings, and that must be finite in a lane.
         mode: "min" if it is to be small, "max" if large.
         stopping: `EarlyStopping` or `SuccessiveHalving`; both need a `Training` and a metric.
-        keep: how many of the best lanes keep their parameters, or "all". Lanes are ranked one by
-            one here; where `best` takes means over seeds, its lanes can be others.
+        keep: how many of the best settings, by the mean over seeds as in `best`, keep the
+            parameters of all their lanes, or "all". Until the last seed of a setting is finished
+            its parameters are held too.
         dtype: of the hyperparameters; "float64" computes in 64-bit mode.
         width: lanes at a time on a device; by default chosen by memory and, where the sweep is
             long, by measured speed. Recorded before the first lane.

@@ -135,10 +135,8 @@ def _check_same(part: _Part, one: _Part, facts: dict[str, Any], first: dict[str,
 
 
 def _leave_best(whole: Store) -> None:
-    """Keep the parameters of the best lanes of all, no longer of each shard."""
-    rules = stored_rules(whole)
-    if rules.keep == "all":
-        return
-    cost = {result.lane: rules.cost(result) for result in whole.results()}
-    held = sorted(whole.lanes_with_params(), key=lambda lane: (cost[lane], lane))
-    whole.drop_params(held[rules.keep :])
+    """Keep the parameters of the best settings of all: no shard knew all seeds of each."""
+    results, grid = whole.results(), stored_grid(whole)
+    failed = set(range(len(grid))) - {result.lane for result in results}
+    kept = stored_rules(whole).keeps(results, failed, grid)
+    whole.drop_params(sorted(set(whole.lanes_with_params()) - kept))

@@ -12,7 +12,7 @@ depends on these alone is computed once for all lanes of a seed and copied to no
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -101,11 +101,14 @@ class Training:
 
         return train
 
-    def stops(self, first: int = 0, rungs: tuple[int, ...] = ()) -> list[int]:
-        """Return the steps after `first` at which the lanes are looked at."""
+    def stops(self, first: int = 0, rungs: tuple[int, ...] = ()) -> Iterator[int]:
+        """Return the steps after `first` at which the lanes are evaluated, in order."""
         every = self.evaluate_every or self.n_steps
-        stops = {*range(every, self.n_steps, every), *rungs, self.n_steps}
-        return sorted(stop for stop in stops if first < stop <= self.n_steps)
+        step = first
+        while step < self.n_steps:
+            due = step - step % every + every
+            step = min(due, self.n_steps, *(rung for rung in rungs if rung > step))
+            yield step
 
     def saves(self, stop: int) -> bool:
         """Return whether a checkpoint is due after this step."""

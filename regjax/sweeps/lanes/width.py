@@ -172,7 +172,7 @@ class _Probe:
         step = max(0.0, longer - once) / self._more
         look = max(0.0, once - step)
         self.seconds = time.perf_counter() - started
-        n_looks = len(self._program.stops(0, ()))
+        n_looks = sum(1 for _ in self._program.stops(0, ()))
         return self._of_lane(float(step + look * n_looks / self._n_steps))
 
     def _lengthened(self) -> float:
