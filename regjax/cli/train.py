@@ -37,7 +37,7 @@ from regjax.cli._command import console, one_line, say
 @click.option(
     "--halving", metavar="FIRST:FACTOR", help="Successive halving from step FIRST, as in 100:3."
 )
-@click.option("--keep", default="1", show_default=True, help="Best lanes to keep, or all.")
+@click.option("--keep", default="1", show_default=True, help="Best settings to keep, or all.")
 @click.option("--data", metavar="NAME", help="Function of the shared arrays; by default data.")
 @click.option(
     "--out",
