@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import chex
 import jax
@@ -127,12 +127,31 @@ def step_sizes(prefix: Tree, tree: Tree) -> Tree:
     return full
 
 
-def norms(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
-    """Return `||x||_2` over `axis`, which keeps length 1, with derivative 0 at zeros.
+class ScaledNorms(NamedTuple):
+    """Euclidean norms as products `scale * relative`, of which neither factor overflows."""
 
-    Computed in float32 at least; entries are divided by the largest before they are squared,
-    so that squares neither overflow nor vanish.
+    scale: jax.Array
+    relative: jax.Array
+
+
+def norm_scale(largest: jax.Array) -> jax.Array:
+    """Return what entries are divided by before they are squared, from their largest magnitudes.
+
+    It and its reciprocal are normal numbers: compilers multiply by the reciprocal, and flush
+    subnormal numbers to 0. It is 1 where all entries are 0.
     """
+    tiny = float(jnp.finfo(largest.dtype).tiny)
+    return jnp.where(largest > 0, jnp.clip(largest, tiny, 0.25 / tiny), 1)
+
+
+def root_of_squares(squares: jax.Array) -> jax.Array:
+    """Return the square root, with derivative 0 at 0, where that of the root is infinite."""
+    # Both branches must be finite.
+    return jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+
+
+def scaled_norms(x: jax.Array, axis: int | tuple[int, ...] | None) -> ScaledNorms:
+    """Return `||x||_2` over `axis`, which keeps length 1, as a product; see `norms`."""
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     if not all(-x.ndim <= a < x.ndim for a in axes):
         raise ValueError(
@@ -141,10 +160,31 @@ def norms(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
         )
     x = widen(x)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
-    scale = jnp.where(largest > 0, largest, 1)
+    scale = norm_scale(largest)
     squares = jnp.sum(jnp.square(x / scale), axis=axis, keepdims=True)
-    # The square root's derivative at 0 is infinite; both branches must be finite.
-    return jnp.where(squares == 0, 0, scale * jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+    return ScaledNorms(scale, root_of_squares(squares))
+
+
+def norms(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
+    """Return `||x||_2` over `axis`, which keeps length 1, with derivative 0 at zeros.
+
+    Computed in float32 at least; entries are divided by the largest before they are squared,
+    so that squares neither overflow nor vanish. A norm above the largest number is infinite.
+    """
+    scale, relative = scaled_norms(x, axis)
+    return scale * relative
+
+
+def tree_norm(tree: Tree) -> jax.Array:
+    """Return the `||.||_2` of all entries of all leaves together, a scalar."""
+    leaves = [norms(leaf, None).ravel() for leaf in jax.tree.leaves(tree)]
+    return norms(jnp.concatenate(leaves), None)[0] if leaves else jnp.zeros(())
+
+
+def unit_vectors(x: jax.Array, axis: int | tuple[int, ...] | None) -> jax.Array:
+    """Return `x / ||x||_2` over `axis`, in float32 at least, and 0 where `x` is 0."""
+    scale, relative = scaled_norms(x, axis)
+    return widen(x) / scale / jnp.where(relative > 0, relative, 1)
 
 
 def is_scalar(tree: Tree) -> bool:

@@ -55,13 +55,16 @@ def weight_statistics(params: Tree, mask: Mask | Tree = everything) -> list[Weig
             continue
         magnitudes = np.abs(np.asarray(leaf.value, dtype=np.float64))
         empty = magnitudes.size == 0
+        largest = float(magnitudes.max(initial=0.0))
+        unit = largest if 0 < largest < np.inf else 1.0
+        shares = magnitudes / unit
         rows.append(
             WeightStatistics(
                 path=leaf.path,
                 shape=magnitudes.shape,
-                mean_abs=0.0 if empty else float(magnitudes.mean()),
-                max_abs=0.0 if empty else float(magnitudes.max()),
-                norm=float(np.sqrt(np.sum(magnitudes**2))),
+                mean_abs=0.0 if empty else unit * float(shares.mean()),
+                max_abs=largest,
+                norm=unit * float(np.sqrt(np.sum(np.square(shares)))),
                 zero_share=0.0 if empty else float(np.mean(magnitudes == 0)),
             )
         )

@@ -24,6 +24,7 @@ def secular_root(
     concave and increasing, and Newton's method on it climbs to the root from the left without
     ever passing it. It starts where every term is at most 1, so that no square overflows; with
     equal `c` and `d` in a group it arrives in one step. Derivatives are those of the root.
+    Slopes are reciprocal to `v` and `c`: divide both by `norm_scale` of the group first.
 
     Args:
         v: entries, any shape.

@@ -16,6 +16,7 @@ import numpy as np
 
 from regjax._arrays import (
     Numeric,
+    ScaledNorms,
     Tree,
     check_scalar_strength,
     check_strength,
@@ -23,6 +24,8 @@ from regjax._arrays import (
     is_scalar,
     is_traced,
     map_leaves,
+    norm_scale,
+    root_of_squares,
     step_sizes,
 )
 from regjax._pytree import pytree_dataclass
@@ -81,10 +84,10 @@ def group_lasso_gradient(
     check_scalar_strength(lambda_)
     w = float_tree(w)
     labels = _labels(groups, w, n_groups)
-    norms = group_norms(w, labels, n_groups)
+    scale, relative = _scaled_group_norms(w, labels, n_groups)
     slopes = lambda_ * _weights(weights, labels, n_groups)
-    safe = jnp.where(norms > 0, norms, 1)
-    return map_leaves(lambda x, label: slopes[label] * (x / safe[label]), w, labels)
+    safe = jnp.where(relative > 0, relative, 1)
+    return map_leaves(lambda x, label: slopes[label] * (x / scale[label] / safe[label]), w, labels)
 
 
 def group_lasso_prox(
@@ -133,8 +136,10 @@ def _diagonal_prox(v: Tree, strengths: jax.Array, labels: Tree, steps: Tree) -> 
     label = _flat(labels, jnp.int32)
     entries = _flat(v, dtype)
     full_steps = jax.tree.map(lambda x, s: jnp.broadcast_to(s, x.shape), v, steps)
-    thresholds = _flat(full_steps, dtype) * strengths.astype(dtype)[label]
     zeros = jnp.zeros(strengths.shape, dtype)
+    scale = norm_scale(zeros.at[label].max(jax.lax.stop_gradient(jnp.abs(entries))))[label]
+    entries = entries / scale
+    thresholds = _flat(full_steps, dtype) * strengths.astype(dtype)[label] / scale
     norm = secular_root(
         entries,
         thresholds,
@@ -145,7 +150,8 @@ def _diagonal_prox(v: Tree, strengths: jax.Array, labels: Tree, steps: Tree) -> 
     )[label]
     # A threshold of 0 leaves the entry alone even where the norm underflows.
     whole = norm + thresholds
-    flat = entries * jnp.where(whole > 0, norm / jnp.where(whole > 0, whole, 1), 0)
+    share = jnp.where(whole > 0, norm / jnp.where(whole > 0, whole, 1), 0)
+    flat = scale * (entries * share)
     leaves, structure = jax.tree.flatten(v)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
     parts = [
@@ -171,6 +177,11 @@ def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
         >>> print(group_norms(jnp.array([3.0, 4.0, 0.0]), jnp.array([0, 0, 1]), 2))
         [5. 0.]
     """
+    scale, relative = _scaled_group_norms(w, labels, n_groups)
+    return scale * relative
+
+
+def _scaled_group_norms(w: Tree, labels: Tree, n_groups: int) -> ScaledNorms:
     dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(w))
     entries = [
         (x.astype(dtype), label)
@@ -179,12 +190,11 @@ def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
     largest = jnp.zeros(n_groups, dtype)
     for x, label in entries:
         largest = largest.at[label].max(jax.lax.stop_gradient(jnp.abs(x)))
-    scale = jnp.where(largest > 0, largest, 1)
+    scale = norm_scale(largest)
     squares = jnp.zeros(n_groups, dtype)
     for x, label in entries:
         squares = squares.at[label].add(jnp.square(x / scale[label]))
-    # The square root's derivative at 0 is infinite; both branches must be finite.
-    return jnp.where(squares == 0, 0, scale * jnp.sqrt(jnp.where(squares == 0, 1, squares)))
+    return ScaledNorms(scale, root_of_squares(squares))
 
 
 def _labels(groups: Tree, w: Tree, n_groups: int) -> Tree:

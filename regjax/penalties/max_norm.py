@@ -13,7 +13,18 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from regjax._arrays import Tree, float_tree, is_scalar, map_leaves, norms, step_sizes, strengths
+from regjax._arrays import (
+    Tree,
+    float_tree,
+    is_scalar,
+    map_leaves,
+    norm_scale,
+    norms,
+    step_sizes,
+    strengths,
+    unit_vectors,
+    widen,
+)
 from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Constraint
 from regjax.penalties._secular import secular_root
@@ -64,35 +75,39 @@ def max_norm_prox(v: Tree, radius: Tree, axis: Axis, step_size: Tree = 1.0) -> T
     radii = strengths(radius, v, "radius")
     steps = step_sizes(step_size, v)
     if is_scalar(step_size):
-        return map_leaves(lambda x, r: x * _shrinkage(norms(x, axis), r), v, radii)
+        return map_leaves(lambda x, r: _projected(x, r, axis), v, radii)
 
     def project(x: jax.Array, r: jax.Array, step: jax.Array) -> jax.Array:
         if jnp.ndim(step) == 0:
-            return x * _shrinkage(norms(x, axis), r)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            return _projected(x, r, axis)
+        wide = widen(x)
+        size = jnp.max(jnp.abs(wide), axis=axis, keepdims=True, initial=0)
+        scale = norm_scale(jax.lax.stop_gradient(size))
         d = jnp.broadcast_to(step, x.shape).astype(wide.dtype)
         # Only ratios of steps matter; a coordinate that may not move at all moves least.
         largest = jnp.max(d, axis=axis, keepdims=True)
-        d = jnp.where(largest > 0, d / jnp.where(largest > 0, largest, 1), 1)
+        d = jnp.where(largest > 0, d / norm_scale(largest), 1)
         d = jnp.maximum(d, jnp.finfo(d.dtype).eps)
-        c = jnp.broadcast_to(r, x.shape).astype(wide.dtype)
+        c = jnp.asarray(r, wide.dtype)
+        relative = jnp.broadcast_to(c / scale, x.shape)
         t = secular_root(
-            wide,
-            c,
+            wide / scale,
+            relative,
             d,
             total=lambda e: jnp.sum(e, axis=axis, keepdims=True),
             largest=lambda e: jnp.max(e, axis=axis, keepdims=True, initial=0),
             spread=lambda g: g,
         )
-        moved = c + t * d
-        return wide * jnp.where(t > 0, c / jnp.where(moved > 0, moved, 1), 1)
+        moved = relative + t * d
+        over = (t > 0) & (moved > 0)
+        return jnp.where(over, wide / scale * (c / jnp.where(over, moved, 1)), wide)
 
     return map_leaves(project, v, radii, steps)
 
 
-def _shrinkage(norm: jax.Array, radius: jax.Array) -> jax.Array:
-    over = norm > radius
-    return jnp.where(over, radius / jnp.where(over, norm, 1), 1)
+def _projected(x: jax.Array, radius: jax.Array, axis: Axis) -> jax.Array:
+    # Not x * (radius / norm): with numbers near the largest that quotient underflows.
+    return jnp.where(norms(x, axis) > radius, radius * unit_vectors(x, axis), x)
 
 
 @pytree_dataclass

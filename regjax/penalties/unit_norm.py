@@ -13,7 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from regjax._arrays import Tree, float_tree, is_scalar, map_leaves, norms, step_sizes
+from regjax._arrays import Tree, float_tree, is_scalar, map_leaves, norms, step_sizes, unit_vectors
 from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Constraint
 from regjax.penalties.max_norm import Axis
@@ -53,7 +53,7 @@ def unit_norm_prox(v: Tree, axis: Axis) -> Tree:
     def project(x: jax.Array) -> jax.Array:
         norm = norms(x, axis)
         entry = math.sqrt(norm.size / max(x.size, 1))
-        return jnp.where(norm == 0, entry, x / jnp.where(norm == 0, 1, norm))
+        return jnp.where(norm == 0, entry, unit_vectors(x, axis))
 
     return map_leaves(project, float_tree(v))
 

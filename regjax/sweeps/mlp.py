@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from regjax._arrays import tree_norm
 from regjax.losses import softmax_loss, squared_loss
 from regjax.masks import weights as weights_mask
 from regjax.penalties import L1
@@ -126,7 +127,7 @@ class MLPModel:
         weights = self.penalized_weights(params)
         zeros = jnp.stack([jnp.sum(w == 0) for w in weights]).sum()
         return {
-            "weight_norm": optax.tree.norm(weights),
+            "weight_norm": tree_norm(weights),
             "zero_share": zeros / sum(w.size for w in weights),
         }
 

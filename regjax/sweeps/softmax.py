@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from regjax._arrays import tree_norm
 from regjax.diagnostics import ridge_condition_number
 from regjax.losses import SOFTMAX_CURVATURE, softmax_loss
 from regjax.penalties import ElasticNet, mask_penalty
@@ -59,7 +60,7 @@ class SoftmaxModel:
         return Fit(
             params={"scaler": scaler, **solution.value},
             metrics={
-                "weight_norm": jnp.sqrt(jnp.sum(jnp.square(weights))),
+                "weight_norm": tree_norm(weights),
                 "zero_share": jnp.mean(weights == 0),
                 "condition_number": ridge_condition_number(X, ridge),
                 "kkt_residual": solution.kkt_residual,

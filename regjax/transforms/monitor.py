@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from regjax._arrays import Tree, float_array, widen
+from regjax._arrays import Tree, float_array, norms, scaled_norms
 from regjax._pytree import pytree_dataclass
 from regjax.transforms._step import Parts, require_params
 
@@ -123,11 +123,11 @@ def monitor(
         if _nodes(inner, optax.MultiStepsState):
             raise ValueError(_UNSEEN)
         weight_norm = _each(_norm, params)
-        norms = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
+        rows = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
         # Two arrays and not one twice: a buffer can be donated once.
         step, at = jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32)
         structure = jax.tree.structure(params)
-        return MonitorState(step, at, norms, _each(_zeros, params), inner, structure)
+        return MonitorState(step, at, rows, _each(_zeros, params), inner, structure)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
@@ -145,7 +145,7 @@ def monitor(
             after = optax.apply_updates(params, updates)
             weight_norm = _each(_norm, after)
             ratios = [_each(_ratio, *reversed(parts())) for parts in watched]
-            norms = jnp.stack(
+            rows = jnp.stack(
                 [
                     weight_norm,
                     _each(_norm, gradients),
@@ -153,7 +153,7 @@ def monitor(
                     sum(ratios, start=jnp.zeros_like(weight_norm)),
                 ]
             )
-            packed = (following, norms.astype(state.norms.dtype), _each(_zeros, after))
+            packed = (following, rows.astype(state.norms.dtype), _each(_zeros, after))
             return packed, (updates, inner)
 
         try:
@@ -170,8 +170,8 @@ def monitor(
                 updates, inner = step(_after(packed[0], gradients))
         except jax.errors.UnexpectedTracerError as error:
             raise ValueError(_UNSEEN) from error
-        at, norms, zeros = packed
-        return updates, MonitorState(following, at, norms, zeros, inner, state.structure)
+        at, rows, zeros = packed
+        return updates, MonitorState(following, at, rows, zeros, inner, state.structure)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -228,8 +228,7 @@ def _each(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Ar
 
 
 def _norm(leaf: Any) -> jax.Array:
-    # Plain squares: a monitor need not survive numbers beyond the square root of the largest.
-    return jnp.sqrt(jnp.sum(jnp.square(widen(float_array(leaf)))))
+    return norms(float_array(leaf), None).reshape(())
 
 
 def _zeros(leaf: Any) -> jax.Array:
@@ -237,5 +236,7 @@ def _zeros(leaf: Any) -> jax.Array:
 
 
 def _ratio(part: Any, whole: Any) -> jax.Array:
-    numerator, denominator = _norm(part), _norm(whole)
-    return jnp.where(numerator == 0, 0, numerator / denominator)
+    """Return the ratio of two norms, either of which may be too large for its dtype."""
+    numerator, denominator = (scaled_norms(float_array(leaf), None) for leaf in (part, whole))
+    ratio = numerator.scale / denominator.scale * (numerator.relative / denominator.relative)
+    return jnp.where(numerator.relative == 0, 0, ratio).reshape(())
