@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
 _MOST = 60
 _KEPT = 40
+# Comparing names costs the product of their lengths.
+_MOST_COMPARED, _LONGEST_COMPARED = 2000, 100
 
 
 def quoted(value: object) -> str:
@@ -35,3 +38,53 @@ def listed(values: Iterable[object], most: int = 12) -> str:
     every = list(values)
     shown = ", ".join(map(quoted, every[:most]))
     return shown if len(every) <= most else f"{shown} and {len(every) - most:,} more"
+
+
+def printable(text: str) -> str:
+    r"""Return text with control characters and the like written as `repr` writes them.
+
+    Escape sequences, line breaks, marks that turn the direction of writing, and halves of
+    surrogate pairs would act on a terminal instead of being seen.
+
+    Example:
+        >>> printable("caf\xe9 \x1b[31mred\n")
+        'café \\x1b[31mred\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Return text of at most `most` characters; what is longer loses its middle.
+
+    Example:
+        >>> shortened("0123456789" * 9, most=11)
+        '01234…56789'
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "feature"), counted(2, "feature")
+        ('1 feature', '2 features')
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def suggestion(name: str, names: Sequence[str]) -> str:
+    """Return a question for the name that was probably meant, or nothing.
+
+    Example:
+        >>> suggestion("prize", ["area", "price"]), suggestion("cost", ["area"])
+        (" Did you mean 'price'?", '')
+    """
+    known = [each for each in names[:_MOST_COMPARED] if len(each) <= _LONGEST_COMPARED]
+    near = difflib.get_close_matches(name[:_LONGEST_COMPARED], known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

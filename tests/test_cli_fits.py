@@ -198,7 +198,8 @@ FAULTS = {
     "weight dropped": (["cv", "houses.csv", *HOUSES, "--weight", "weight"], "must be different"),
     "groups of parts": (["cv", "parts", *HOUSES, "--groups", "town"], "one file"),
     "repeats of parts": (["cv", "parts", *HOUSES, "--repeats", "2"], "one file"),
-    "folds": (["cv", "houses.csv", *HOUSES, "--folds", "1"], "between 2"),
+    "folds": (["cv", "houses.csv", *HOUSES, "--folds", "61"], "between 2"),
+    "one fold": (["cv", "houses.csv", *HOUSES, "--folds", "1"], "folds must be at least 2"),
     "folds of parts": (["cv", "parts", *HOUSES, "--folds", "1"], "at least 2"),
     "repeats": (["cv", "houses.csv", *HOUSES, "--repeats", "0"], "at least 1"),
     "seed": (["cv", "houses.csv", *HOUSES, "--seed", "-1"], "seed|non-negative"),
@@ -208,7 +209,7 @@ FAULTS = {
     "negative": (["path", "houses.csv", *HOUSES, "--lambdas", "-1"], "at least 0"),
     "grid": (["path", "houses.csv", *HOUSES, "--lambdas", "many"], "no grid"),
     "no strengths": (["path", "houses.csv", *HOUSES, "--n-lambdas", "0"], "at least 1"),
-    "too many": (["path", "houses.csv", *HOUSES, "--n-lambdas", "1000000000000"], "allocate"),
+    "too many": (["path", "houses.csv", *HOUSES, "--n-lambdas", "1000000000000"], "at most 10000"),
     "zero in bounds": (
         ["path", "houses.csv", *HOUSES, "--lambdas", "0,1", "--positive"],
         "very small lambda",

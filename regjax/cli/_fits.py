@@ -1,4 +1,4 @@
-"""What `regjax path` and `regjax cv` have in common: options, data, notes, figures, files."""
+"""What `regjax path` and `regjax cv` have in common: options, data, notes, features, files."""
 
 from __future__ import annotations
 
@@ -8,32 +8,37 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-from rich.markup import escape
 
-from regjax.cli._command import console, say
-from regjax.cli._output import new_table
+from regjax._messages import counted
+from regjax.cli._command import saved
+from regjax.cli._figures import drawing
+from regjax.cli._options import DATA, OUT, Strengths, Whole
+from regjax.cli._output import Table, heading, print_more, print_table, say
 
 MOST_FEATURES = 20
 
 _OPTIONS = (
-    click.argument("data"),
+    click.argument("data", type=DATA),
     click.option("--target", help="Column to predict; embedded data sets have their own."),
-    click.option(
-        "--out",
-        type=click.Path(path_type=pathlib.Path),
-        help="Folder of the results; by default runs/NAME-COMMAND.",
-    ),
+    click.option("--out", type=OUT, help="Folder of the results; by default runs/NAME-COMMAND."),
     click.option(
         "--lambdas",
+        type=Strengths(),
         help="Strengths: 0.01,0.1,1, or 1e-4:1:9 for 9 evenly spaced in the logarithm; by "
         "default --n-lambdas down from the least one that leaves no coefficient.",
     ),
-    click.option("--n-lambdas", default=100, show_default=True, help="Strengths of the path."),
+    click.option(
+        "--n-lambdas",
+        type=Whole(1, 10_000),
+        default=100,
+        show_default=True,
+        help="Strengths of the path.",
+    ),
     click.option(
         "--standardize/--no-standardize",
         default=True,
         show_default=True,
-        help="Penalise coefficients per standard deviation of their column.",
+        help="Penalize coefficients per standard deviation of their column.",
     ),
     click.option("--positive", is_flag=True, help="Keep coefficients from being negative."),
     click.option("--weight", help="Column of sample weights, which is no feature."),
@@ -46,6 +51,8 @@ _OPTIONS = (
     click.option("--figures/--no-figures", default=True, show_default=True),
     click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds."),
 )
+
+Draw = Callable[[Any, pathlib.Path], object] | None
 
 
 def fit_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,64 +71,67 @@ def out_folder(out: pathlib.Path | None, data: str, command: str, overwrite: boo
     return folder
 
 
-def strengths(lambdas: str | None) -> tuple[float, ...] | None:
-    """Return the strengths that `--lambdas` names, or None for a grid of the data."""
-    from regjax import sweeps
-
-    return None if lambdas is None else sweeps.parse_grid(lambdas)
-
-
-def announce(name: str, data: Any) -> None:
-    """Print what was read."""
-    console.rule(f"[bold]{escape(pathlib.Path(name).name)}")
-    n_features = len(data.encoding.feature_names)
-    say(f"{data.n_rows} rows, {n_features} features; regression of {data.encoding.target!r}")
-    for note in data.notes:
-        say(f"Note: {note}")
-
-
-def fitted(fit: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
-    """Return what `fit` returns; solutions that fall short are printed as a note."""
-    from regjax.paths import ConvergenceWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = fit(*arguments, **settings)
-    told = [str(each.message) for each in caught if each.category is ConvergenceWarning]
-    for text in dict.fromkeys(told):
-        say(f"Note: {text}")
-    return result
-
-
-def save(fit: Any, folder: pathlib.Path, *, figures: bool, overwrite: bool) -> None:
-    """Write the folder of a fit and say where it is."""
-    from regjax import fits
-
-    fits.save_fit(fit, folder, overwrite=overwrite, draw=_draw if figures else None)
-    say(f"Tables, models{', figures' * figures}, manifest: {folder}")
-
-
-def print_features(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print the first rows of a table of features, and how many more there are."""
-    table = new_table(title, ("feature", *columns))
-    for row in rows[:MOST_FEATURES]:
-        # A name in brackets is no markup.
-        table.add_row(*map(escape, row))
-    console.print(table)
-    if len(rows) > MOST_FEATURES:
-        say(f"{len(rows) - MOST_FEATURES} more are in the folder's tables.")
-
-
-def _draw(fit: Any, folder: pathlib.Path) -> None:
+def draw_fit(figures: bool) -> Draw:
+    """Return what draws the figures of a fit, if they are wanted; before any work."""
+    if not figures:
+        return None
     from regjax import fits, plots
 
-    is_cv = isinstance(fit, fits.CrossValidationFit)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    def draw(fit: Any, folder: pathlib.Path) -> None:
+        is_cv = isinstance(fit, fits.CrossValidationFit)
         drawn = {"path": plots.plot_path(fit.cv if is_cv else fit.path, scale=fit.scale)}
         if is_cv:
             drawn["cv"] = plots.plot_cross_validation(fit.cv)
         for name, figure in drawn.items():
             figure.savefig(folder / f"{name}.png", dpi=150)
-    if any("missing from font" in str(each.message) for each in caught):
-        say("Note: the font of the figures lacks some letters of the names.")
+
+    return drawing(draw)
+
+
+def announce(name: str, data: Any) -> None:
+    """Print what was read."""
+    heading(pathlib.Path(name).name)
+    rows, features = len_of(data)
+    say(f"{rows}, {features}; regression of {data.encoding.target!r}")
+    for note in data.notes:
+        say(f"Note: {note}")
+
+
+def len_of(data: Any) -> tuple[str, str]:
+    """Return the numbers of rows and features in words."""
+    n_features = len(data.encoding.feature_names)
+    return counted(data.n_rows, "row"), counted(n_features, "feature")
+
+
+def fitted(fit: Callable[..., Any], *arguments: Any, **settings: Any) -> tuple[Any, list[str]]:
+    """Return what `fit` returns, and a note for each kind of solution that falls short."""
+    from regjax.paths import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = fit(*arguments, **settings)
+    notes = [str(each.message) for each in caught if each.category is ConvergenceWarning]
+    return result, list(dict.fromkeys(notes))
+
+
+def save(fit: Any, folder: pathlib.Path, *, draw: Draw, overwrite: bool) -> None:
+    """Write the folder of a fit; before anything of it is printed."""
+    from regjax import fits
+
+    fits.save_fit(fit, folder, overwrite=overwrite, draw=draw)
+    saved(folder)
+
+
+def print_folder(folder: pathlib.Path, draw: Draw, seconds: float) -> None:
+    """Print where the results are, and how long they took."""
+    say(f"Tables, models{', figures' * (draw is not None)}, manifest: {folder}")
+    say(f"{seconds:.1f} seconds")
+
+
+def print_features(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print the first rows of a table of features, and how many more there are."""
+    table = Table(title, ("feature", *columns))
+    for row in rows[:MOST_FEATURES]:
+        table.add_row(*row)
+    print_table(table)
+    print_more(len(rows) - MOST_FEATURES, "the folder's tables")

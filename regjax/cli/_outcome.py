@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from regjax.cli._command import console, say
-from regjax.cli._output import new_table, number
+from regjax._messages import counted
+from regjax.cli._output import Table, number, print_table, say
 
 _BEST = 10
 _MOST_METRICS = 4
@@ -18,36 +18,35 @@ _STRONGEST = "lambda_"
 def print_outcome(run: Any) -> None:
     """Print the best lanes, the choice over seeds, and what went wrong."""
     metric = run.rules.metric
-    counted = run.table.filter(run.table["status"].is_in(_COUNTED))
-    if len(counted):
-        _print_lanes(run, counted)
-    if metric is not None and len(counted):
+    ranked = run.table.filter(run.table["status"].is_in(_COUNTED))
+    if len(ranked):
+        _print_lanes(run, ranked)
+    if metric is not None and len(ranked):
         _print_choice(run)
     for choices, reason in run.failures.items():
         say(f"Failed: {choices}: {' '.join(reason.split())}")
     counts = run.table["status"].value_counts(sort=True).rows()
-    n_lanes = len(run.table)
-    told = ", ".join(f"{n} {status}" for status, n in counts)
-    say(f"{n_lanes} lane{'s' if n_lanes > 1 else ''}: {told}")
+    by_status = ", ".join(f"{n} {status}" for status, n in counts)
+    say(f"{counted(len(run.table), 'lane')}: {by_status}")
 
 
-def _print_lanes(run: Any, counted: Any) -> None:
+def _print_lanes(run: Any, ranked: Any) -> None:
     metric, metrics = run.rules.metric, run.metrics()
     # A function that is no training in steps has none.
-    columns = [*run.grid.columns, *(["step"] if counted["step"].count() else [])]
-    title = f"First {_BEST} lanes" if len(counted) > _BEST else "Lanes"
+    columns = [*run.grid.columns, *(["step"] if ranked["step"].count() else [])]
+    title = f"First {_BEST} lanes" if len(ranked) > _BEST else "Lanes"
     if metric is not None:
         metrics = [metric, *(name for name in metrics if name != metric)]
         largest = run.rules.mode == "max"
-        counted = counted.sort(metric, descending=largest, nulls_last=True, maintain_order=True)
+        ranked = ranked.sort(metric, descending=largest, nulls_last=True, maintain_order=True)
         title = f"Lanes of {'largest' if largest else 'least'} {metric}"
     shown = metrics[:_MOST_METRICS]
-    table = new_table(title, (*columns, *shown))
-    for row in counted.head(_BEST).to_dicts():
+    table = Table(title, (*columns, *shown))
+    for row in ranked.head(_BEST).to_dicts():
         table.add_row(*(_shown(row[name]) for name in (*columns, *shown)))
-    console.print(table)
+    print_table(table)
     if len(metrics) > len(shown):
-        say(f"{len(metrics) - len(shown)} more metrics are in results.csv.")
+        say("More metrics are in results.csv.")
     if metric is None:
         say("Name a --metric to have lanes ranked, and the best parameters kept.")
 
@@ -66,7 +65,7 @@ def _print_choice(run: Any) -> None:
             say(f"Note: {error}")
     names = list(choices["best mean"].hyperparameters)
     title = f"Choice by {run.rules.metric}, means over seeds"
-    table = new_table(title, ("choice", *names, "mean", "± s.e.", "seeds"))
+    table = Table(title, ("choice", *names, "mean", "± s.e.", "seeds"))
     for rule, best in choices.items():
         spread = best.standard_error
         table.add_row(
@@ -75,9 +74,9 @@ def _print_choice(run: Any) -> None:
             f"{best.mean:.4g}",
             number(None if math.isnan(spread) else spread, ".2g"),
             str(len(best.lanes)),
-            style="bold green" if rule == "best mean" else None,
+            chosen=rule == "best mean",
         )
-    console.print(table)
+    print_table(table)
 
 
 def _shown(value: Any) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from regjax.cli._command import console, main, one_line, say
+from regjax.cli._command import main
 from regjax.cli._fits import (
     announce,
+    draw_fit,
     fit_options,
     fitted,
     out_folder,
     print_features,
+    print_folder,
     save,
-    strengths,
 )
-from regjax.cli._output import new_table, number
+from regjax.cli._options import Shares, Whole
+from regjax.cli._output import Table, number, print_table, say
 
 _CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
 
@@ -27,12 +30,25 @@ _CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
 @fit_options
 @click.option(
     "--l1-ratio",
+    type=Shares(),
     default="1",
     show_default=True,
     help="1 is the lasso, 0 ridge; of several, as in 0.1,0.5,1, the one of least error is taken.",
 )
-@click.option("--folds", default=5, show_default=True, help="Parts that the rows are divided in.")
-@click.option("--repeats", default=1, show_default=True, help="Times that rows are shuffled anew.")
+@click.option(
+    "--folds",
+    type=Whole(2, 10**9),
+    default=5,
+    show_default=True,
+    help="Parts that the rows are divided in.",
+)
+@click.option(
+    "--repeats",
+    type=Whole(1, 10_000),
+    default=1,
+    show_default=True,
+    help="Times that rows are shuffled anew.",
+)
 @click.option("--groups", help="Column; rows of one value are never torn apart.")
 @click.option(
     "--time-ordered", is_flag=True, help="Rows stand in order of time: test on later ones."
@@ -44,14 +60,14 @@ _CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
     show_default=True,
     help="Which model predicts: of least error, or the sparsest within one standard error.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the folds.")
-@one_line
+@click.option(
+    "--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of the folds."
+)
 def cv(
     data: str,
     target: str | None,
     out: pathlib.Path | None,
-    lambdas: str | None,
-    l1_ratio: str,
+    l1_ratio: Sequence[float],
     weight: str | None,
     groups: str | None,
     drop: tuple[str, ...],
@@ -69,11 +85,13 @@ def cv(
     from regjax import fits
 
     started = time.perf_counter()
-    folder = out_folder(out, data, "cv", overwrite)
-    grid, ratios = strengths(lambdas), _numbers(l1_ratio)
+    folder, draw = out_folder(out, data, "cv", overwrite), draw_fit(figures)
     rows = fits.open_data(data, target, task=task, drop=drop, weight=weight, groups=groups)
     announce(data, rows)
-    fit = fitted(fits.cross_validate, rows, lambdas=grid, l1_ratio=ratios, rule=choose, **settings)
+    fit, notes = fitted(fits.cross_validate, rows, l1_ratio=l1_ratio, rule=choose, **settings)
+    save(fit, folder, draw=draw, overwrite=overwrite)
+    for note in notes:
+        say(f"Note: {note}")
     _print_choices(fit)
     _print_features(fit)
     if fit.at_edge:
@@ -81,20 +99,12 @@ def cv(
             f"Note: the least error is at the least strength, lambda = {fit.cv.lambda_:.3g}; widen "
             "the grid with --lambdas."
         )
-    save(fit, folder, figures=figures, overwrite=overwrite)
-    say(f"{time.perf_counter() - started:.1f} seconds")
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ValueError(f"--l1-ratio takes numbers as in 0.1,0.5,1, not {text!r}.") from error
+    print_folder(folder, draw, time.perf_counter() - started)
 
 
 def _print_choices(fit: Any) -> None:
     n_folds = fit.cv.fold_errors.shape[1]
-    table = new_table(
+    table = Table(
         f"Choices by {n_folds} folds, l1_ratio = {fit.cv.l1_ratio:g}",
         ("choice", "lambda", "non-zeros", "mean error", "± s.e.", "R2"),
     )
@@ -105,10 +115,10 @@ def _print_choices(fit: Any) -> None:
             str(row["nonzeros"]),
             f"{row['mean_error']:.4g}",
             number(row["standard_error"], ".2g"),
-            f"{row['r2']:.3f}",
-            style="bold green" if row["is_chosen"] else None,
+            number(row["r2"], "z.3f"),
+            chosen=row["is_chosen"],
         )
-    console.print(table)
+    print_table(table)
 
 
 def _print_features(fit: Any) -> None:

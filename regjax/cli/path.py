@@ -9,17 +9,19 @@ from typing import Any
 import click
 import numpy as np
 
-from regjax.cli._command import console, main, one_line, say
+from regjax.cli._command import main
 from regjax.cli._fits import (
     announce,
+    draw_fit,
     fit_options,
     fitted,
     out_folder,
     print_features,
+    print_folder,
     save,
-    strengths,
 )
-from regjax.cli._output import new_table
+from regjax.cli._options import Share
+from regjax.cli._output import Table, number, print_more, print_table, say
 
 _MOST_ROWS = 13
 
@@ -27,14 +29,16 @@ _MOST_ROWS = 13
 @main.command()
 @fit_options
 @click.option(
-    "--l1-ratio", default=1.0, show_default=True, help="1 is the lasso, 0 ridge, between both."
+    "--l1-ratio",
+    type=Share(),
+    default=1.0,
+    show_default=True,
+    help="1 is the lasso, 0 ridge, between both.",
 )
-@one_line
 def path(
     data: str,
     target: str | None,
     out: pathlib.Path | None,
-    lambdas: str | None,
     weight: str | None,
     drop: tuple[str, ...],
     task: Any,
@@ -50,26 +54,26 @@ def path(
     from regjax import fits
 
     started = time.perf_counter()
-    folder = out_folder(out, data, "path", overwrite)
-    grid = strengths(lambdas)
+    folder, draw = out_folder(out, data, "path", overwrite), draw_fit(figures)
     rows = fits.open_data(data, target, task=task, drop=drop, weight=weight)
     announce(data, rows)
-    fit = fitted(fits.fit_path, rows, lambdas=grid, **settings)
+    fit, notes = fitted(fits.fit_path, rows, **settings)
+    save(fit, folder, draw=draw, overwrite=overwrite)
+    for note in notes:
+        say(f"Note: {note}")
     _print_strengths(fit)
     _print_features(fit)
-    save(fit, folder, figures=figures, overwrite=overwrite)
-    say(f"{time.perf_counter() - started:.1f} seconds")
+    print_folder(folder, draw, time.perf_counter() - started)
 
 
 def _print_strengths(fit: Any) -> None:
-    table = new_table("Strengths of the path", ("lambda", "non-zeros", "R2 of the fit"))
+    table = Table("Strengths of the path", ("lambda", "non-zeros", "R2 of the fit"))
     rows = fit.strengths().to_dicts()
     every = -(-len(rows) // _MOST_ROWS)
     for row in rows[::every]:
-        table.add_row(f"{row['lambda_']:.3g}", str(row["nonzeros"]), f"{row['r2']:.3f}")
-    console.print(table)
-    if every > 1:
-        say(f"{len(rows) - len(rows[::every])} more strengths are in strengths.csv.")
+        table.add_row(f"{row['lambda_']:.3g}", str(row["nonzeros"]), number(row["r2"], "z.3f"))
+    print_table(table)
+    print_more(len(rows) - len(rows[::every]), "strengths.csv")
 
 
 def _print_features(fit: Any) -> None:

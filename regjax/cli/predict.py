@@ -6,12 +6,15 @@ import pathlib
 
 import click
 
-from regjax.cli._command import main, one_line
+from regjax._messages import counted
+from regjax.cli._command import main, saved
+from regjax.cli._options import OUT
+from regjax.cli._output import say, write_data
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.argument("data", type=click.Path(path_type=pathlib.Path))
+@click.argument("run", type=OUT)
+@click.argument("data", type=OUT)
 @click.option(
     "--model",
     help="Model of the run: of a sweep such as lasso, of a cross-validation minimum or "
@@ -19,11 +22,10 @@ from regjax.cli._command import main, one_line
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=pathlib.Path),
+    type=OUT,
     help="CSV or Parquet file to write; by default predictions are printed as CSV.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that --out names.")
-@one_line
 def predict(
     run: pathlib.Path,
     data: pathlib.Path,
@@ -56,11 +58,12 @@ def predict(
         found = fitted.predict(read_table(data))
     predictions = pl.DataFrame({fitted.encoding.target: found})
     if out is None:
-        click.echo(predictions.write_csv(), nl=False)
+        write_data(predictions.write_csv())
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
         predictions.write_parquet(out)
     else:
         predictions.write_csv(out)
-    click.echo(f"{predictions.height} predictions of {fitted.name} in {out}")
+    saved(out)
+    say(f"{counted(predictions.height, 'prediction')} of {fitted.name} in {out}")

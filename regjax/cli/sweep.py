@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 import click
-from rich.markup import escape
 
-from regjax.cli._command import console, one_line, say
-from regjax.cli._output import new_table, number
+from regjax.cli._command import saved
+from regjax.cli._figures import drawing
+from regjax.cli._fits import len_of
+from regjax.cli._options import DATA, OUT, Share, Strengths, Whole
+from regjax.cli._output import Table, console, heading, number, print_more, print_table, say
 
 _MOST_ROWS = 13
 _FIT = {"overfitting": "over", "good": "", "underfitting": "under"}
@@ -19,13 +21,9 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 
 
 @click.command("sweep")
-@click.argument("data", required=False)
+@click.argument("data", type=DATA, required=False)
 @click.option("--target", help="Column to predict; embedded data sets have their own.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=pathlib.Path),
-    help="Folder of the results; by default runs/NAME.",
-)
+@click.option("--out", type=OUT, help="Folder of the results; by default runs/NAME.")
 @click.option(
     "--models",
     help="Comma-separated: ridge, lasso, elastic_net, mlp_l1, mlp_l2, mlp_decay, or the "
@@ -33,12 +31,31 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 )
 @click.option(
     "--lambdas",
+    type=Strengths(),
     help="Strengths: 0.01,0.1,1, or 1e-4:1:9 for 9 evenly spaced in the logarithm, or classic "
     "for 1e-4,1e-3,1e-2,1e-1,1; by default a grid per model, with 0.",
 )
-@click.option("--l1-ratio", default=0.5, show_default=True, help="Elastic net: 1 is the lasso.")
-@click.option("--seeds", default=5, show_default=True, help="Splits and initialisations.")
-@click.option("--validation", default=0.2, show_default=True, help="Share of rows held out.")
+@click.option(
+    "--l1-ratio",
+    type=Share(),
+    default=0.5,
+    show_default=True,
+    help="Elastic net: 1 is the lasso.",
+)
+@click.option(
+    "--seeds",
+    type=Whole(1, 10_000),
+    default=5,
+    show_default=True,
+    help="Splits and initializations.",
+)
+@click.option(
+    "--validation",
+    type=Share(inside=True),
+    default=0.2,
+    show_default=True,
+    help="Share of rows held out.",
+)
 @click.option(
     "--choose",
     type=click.Choice(["minimum", "one_standard_error"]),
@@ -52,11 +69,30 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
     help="Overrides the guess from the target's type.",
 )
 @click.option("--drop", multiple=True, help="Column to leave out; may be repeated.")
-@click.option("--hidden", default=64, show_default=True, help="Perceptron: hidden units.")
-@click.option("--epochs", default=100, show_default=True, help="Perceptron: passes over the data.")
-@click.option("--batch-size", default=32, show_default=True, help="Perceptron: rows per step.")
+@click.option(
+    "--hidden",
+    type=Whole(1, 10**6),
+    default=64,
+    show_default=True,
+    help="Perceptron: hidden units.",
+)
+@click.option(
+    "--epochs",
+    type=Whole(1, 10**6),
+    default=100,
+    show_default=True,
+    help="Perceptron: passes over the data.",
+)
+@click.option(
+    "--batch-size",
+    type=Whole(1, 10**9),
+    default=32,
+    show_default=True,
+    help="Perceptron: rows per step.",
+)
 @click.option(
     "--learning-rate",
+    type=Strengths(),
     default="0.01",
     show_default=True,
     help="Perceptron: Adam's peak; several, or a range as of --lambdas, are swept too.",
@@ -65,9 +101,12 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds.")
 @click.option("--resume", is_flag=True, help="Go on with the sweep that --out has begun.")
 @click.option("--force", is_flag=True, help="Resume though code, data or arguments changed.")
-@click.option("--width", type=int, help="Lanes at a time on a device; by default chosen.")
-@click.option("--workers", type=int, help="Chunks of lanes at a time; by default one per core.")
-@one_line
+@click.option(
+    "--width", type=Whole(1, 10**9), help="Lanes at a time on a device; by default chosen."
+)
+@click.option(
+    "--workers", type=Whole(1, 1024), help="Chunks of lanes at a time; by default one per core."
+)
 def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
     """Sweep lambda on DATA: a CSV or Parquet file, or an embedded data set.
 
@@ -82,6 +121,7 @@ def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
         sweeps.check_folder(folder, overwrite=options["overwrite"] or options["resume"])
+    draw = _draw(options["figures"])
     tables = [
         sweeps.load_table(name, options["target"], task=options["task"], drop=options["drop"])
         for name in names
@@ -89,33 +129,36 @@ def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
     started = time.perf_counter()
     results = {}
     for name, table, folder in zip(names, tables, folders, strict=True):
-        results[name] = _sweep_one(name, table, folder, **options)
+        results[name] = _sweep_one(name, table, folder, draw, **options)
+        saved(folder)
         _print_strengths(results[name])
     _print_choices(results)
-    say(f"Tables, models, figures, manifest: {', '.join(map(str, folders))}")
+    figures = ", figures" * (draw is not None)
+    say(f"Tables, models{figures}, manifest: {', '.join(map(str, folders))}")
     say(f"{time.perf_counter() - started:.1f} seconds")
 
 
-def _sweep_one(name: str, table: Any, folder: pathlib.Path, **options: Any) -> Any:
+def _draw(figures: bool) -> Any:
+    if not figures:
+        return None
+    from regjax import plots
+
+    return drawing(plots.save_figures)
+
+
+def _sweep_one(name: str, table: Any, folder: pathlib.Path, draw: Any, **options: Any) -> Any:
     from regjax import sweeps
 
-    lambdas = sweeps.parse_grid(options["lambdas"]) if options["lambdas"] is not None else None
-    encoding = table.encoding
-    n_samples, n_features = table.X.shape
-    console.rule(f"[bold]{escape(name)}")
-    say(f"{n_samples} rows, {n_features} features; {encoding.task} of {encoding.target!r}")
+    heading(name)
+    rows, features = len_of(table)
+    say(f"{rows}, {features}; {table.encoding.task} of {table.encoding.target!r}")
     for note in table.notes:
         say(f"Note: {note}")
-    draw = None
-    if options["figures"]:
-        from regjax import plots
-
-        draw = plots.save_figures
     with sweeps.show_progress(console) as progress:
         return sweeps.sweep(
             table,
             models=options["models"],
-            lambdas=lambdas,
+            lambdas=options["lambdas"],
             l1_ratio=options["l1_ratio"],
             seeds=options["seeds"],
             validation_fraction=options["validation"],
@@ -124,7 +167,7 @@ def _sweep_one(name: str, table: Any, folder: pathlib.Path, **options: Any) -> A
                 options["hidden"],
                 options["epochs"],
                 options["batch_size"],
-                sweeps.parse_grid(options["learning_rate"]),
+                options["learning_rate"],
             ),
             draw=draw,
             out=folder,
@@ -134,7 +177,7 @@ def _sweep_one(name: str, table: Any, folder: pathlib.Path, **options: Any) -> A
 
 
 def _print_strengths(result: Any) -> None:
-    grid = new_table(
+    grid = Table(
         "Results by strength, means over seeds",
         ("model", "lambda", "train", "validation", "± s.e.", _score(result), "zeros", "fit"),
     )
@@ -150,24 +193,23 @@ def _print_strengths(result: Any) -> None:
             grid.add_row(
                 name,
                 f"{row['lambda_']:.3g}",
-                f"{row['train_loss']:.4f}",
-                f"{row['validation_loss']:.4f}",
+                number(row["train_loss"], ".4f"),
+                number(row["validation_loss"], ".4f"),
                 number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
                 _FIT.get(verdict, verdict),
-                style="bold green" if row["lambda_"] == best else None,
+                chosen=row["lambda_"] == best,
             )
-        grid.add_section()
-    console.print(grid)
-    if left_out:
-        say(f"{left_out} more strengths are in summary.csv.")
+        grid.end_section()
+    print_table(grid)
+    print_more(left_out, "summary.csv")
 
 
 def _print_choices(results: dict[str, Any]) -> None:
     notes = []
     for data, result in results.items():
-        table = new_table(
+        table = Table(
             f"Chosen lambda per model: {pathlib.Path(data).stem}",
             ("model", "minimum", "one s.e.", "validation", "± s.e.", _score(result), "zeros"),
         )
@@ -179,7 +221,7 @@ def _print_choices(results: dict[str, Any]) -> None:
                 row["model"],
                 f"{row['lambda_min']:.3g}",
                 number(row["lambda_1se"], ".3g"),
-                f"{row['validation_loss']:.4f}",
+                number(row["validation_loss"], ".4f"),
                 number(row["validation_loss_se"], ".4f"),
                 f"{row['validation_score']:.3g}",
                 f"{row['zero_share']:.0%}",
@@ -191,7 +233,7 @@ def _print_choices(results: dict[str, Any]) -> None:
                 )
             elif row["lambda_chosen"] == 0:
                 notes.append(f"Note: {row['model']} on {data} does best without a penalty.")
-        console.print(table)
+        print_table(table)
     for note in notes:
         say(note)
 

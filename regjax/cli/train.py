@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 import sys
@@ -10,7 +9,10 @@ from typing import Any
 
 import click
 
-from regjax.cli._command import console, one_line, say
+from regjax._messages import counted
+from regjax.cli._command import interrupt, saved
+from regjax.cli._options import OUT
+from regjax.cli._output import console, say, warn
 
 
 @click.command()
@@ -39,11 +41,7 @@ from regjax.cli._command import console, one_line, say
 )
 @click.option("--keep", default="1", show_default=True, help="Best settings to keep, or all.")
 @click.option("--data", metavar="NAME", help="Function of the shared arrays; by default data.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=pathlib.Path),
-    help="Folder of the results; by default runs/NAME.",
-)
+@click.option("--out", type=OUT, help="Folder of the results; by default runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on with the sweep that --out has begun.")
 @click.option("--force", is_flag=True, help="Resume though code, data or arguments changed.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that --out already holds.")
@@ -60,7 +58,6 @@ from regjax.cli._command import console, one_line, say
     help="Cores of this machine, or of a Ray cluster.",
 )
 @click.pass_context
-@one_line
 def train(context: click.Context, target: str, out: pathlib.Path | None, **options: Any) -> None:
     """Sweep a training function of yours, or a `regjax.sweeps.Training`.
 
@@ -71,21 +68,19 @@ def train(context: click.Context, target: str, out: pathlib.Path | None, **optio
 
     out = out or pathlib.Path("runs") / target.rpartition(":")[2]
     try:
-        _train(target, out, **options)
+        run, shard = _train(target, out, **options)
     except SweepInterrupted:
         _say_how_to_go_on(context, out)
         sys.exit(130)
     except KeyboardInterrupt:
         _say_how_to_go_on(context, out)
-        sys.stdout.flush()
-        # A thread may still be inside a compiled program.
-        os._exit(130)
+        interrupt()
+    _print_run(run, shard, out)
 
 
-def _train(target: str, out: pathlib.Path, **options: Any) -> None:
+def _train(target: str, out: pathlib.Path, **options: Any) -> tuple[Any, tuple[int, int] | None]:
     from regjax import sweeps
     from regjax.cli import _settings
-    from regjax.cli._outcome import print_outcome
 
     shard = _settings.parse_shard(options["shard"])
     how = {name: options[name] for name in ("resume", "overwrite", "force", "width", "workers")}
@@ -95,8 +90,8 @@ def _train(target: str, out: pathlib.Path, **options: Any) -> None:
     sweeps.check_folder(out, overwrite=options["overwrite"] or options["resume"])
     users = _settings.Users(target)
     training, arrays = users.training(), users.arrays(options["data"])
-    groups = len(grid.groups())
-    say(f"{len(grid)} lanes in {groups} program{'s' if groups > 1 else ''}, to {out}")
+    lanes, programs = counted(len(grid), "lane"), counted(len(grid.groups()), "program")
+    say(f"{lanes} in {programs}, to {out}")
     try:
         with sweeps.show_progress(console) as progress:
             run = users.run(
@@ -119,6 +114,14 @@ def _train(target: str, out: pathlib.Path, **options: Any) -> None:
             )
     except (sweeps.EngineError, ModuleNotFoundError) as error:
         raise ValueError(str(error)) from error
+    return run, shard
+
+
+def _print_run(run: Any, shard: tuple[int, int] | None, out: pathlib.Path) -> None:
+    from regjax.cli._outcome import print_outcome
+    from regjax.sweeps.lanes.places import unfinished
+
+    saved(out if shard is None else unfinished(out))
     print_outcome(run)
     if shard is None:
         say(f"Tables, curves, parameters, manifest: {out}")
@@ -159,9 +162,9 @@ def _say_how_to_go_on(context: click.Context, out: pathlib.Path) -> None:
     from regjax.sweeps.lanes.places import unfinished
 
     if not unfinished(out).exists():
-        click.echo("Interrupted: nothing had begun.", err=True)
+        warn("Interrupted: nothing had begun.")
         return
     typed = [word for word in context.meta["typed"] if word not in ("--overwrite", "--resume")]
     command = shlex.join(["regjax", "sweep", *typed, "--resume"])
-    click.echo("Interrupted: all that was finished is kept. Go on with:", err=True)
-    click.echo(f"  {command}", err=True)
+    warn("Interrupted: all that was finished is saved. Resume with:")
+    warn(f"  {command}")

@@ -38,7 +38,10 @@ def k_folds(
     n_labels = int(labels.max(initial=-1)) + 1
     if not 2 <= k <= n_labels:
         what = "rows" if groups is None else "groups"
-        raise ValueError(f"k must be between 2 and the number of {what}, {n_labels}; got {k}.")
+        raise ValueError(
+            f"The number of folds must be between 2 and the number of {what}, {n_labels:,}; got "
+            f"{k:,}."
+        )
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}.")
     rng = np.random.default_rng(seed)
@@ -67,7 +70,7 @@ def time_ordered_folds(n_samples: int, k: int = 5) -> list[Split]:
         [([0, 1], [2, 3])]
     """
     if not 1 <= k < n_samples:
-        raise ValueError(f"k must be between 1 and {n_samples - 1}, got {k}.")
+        raise ValueError(f"The number of folds must be between 1 and {n_samples - 1:,}, got {k:,}.")
     size = n_samples // (k + 1)
     first = n_samples - k * size
     every = np.arange(n_samples)
