@@ -115,6 +115,15 @@ _MISSING = {room for room, (_, needs) in _EXTRAS.items() if not all(map(_is_inst
 __all__ = sorted(name for name, room in _HOMES.items() if room not in _MISSING)
 
 
+def _missing_extra(module: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Return the error that says which extra brings what `module` cannot be imported without."""
+    extra, _ = _EXTRAS[_HOMES[module.split(".")[1]]]
+    return ModuleNotFoundError(
+        f"{module} needs {error.name}; install it with: pip install 'regjax[{extra}]'",
+        name=error.name,
+    )
+
+
 def __getattr__(name: str) -> Any:
     room = _HOMES.get(name)
     if room is None:
@@ -124,16 +133,13 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if room not in _EXTRAS:
             raise
-        raise ModuleNotFoundError(
-            f"regjax.{name} needs {error.name}; install it with: "
-            f"pip install 'regjax[{_EXTRAS[room][0]}]'",
-            name=error.name,
-        ) from error
+        raise _missing_extra(f"regjax.{name}", error) from error
     value = module if name == room else getattr(module, name)
-    # The next look finds it without coming here.
+    # The next access finds it without coming here.
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # What this file imports for itself is nothing of the library's.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -73,3 +73,5 @@ from regjax.sweeps import sweep as sweep
 from regjax.transforms import sgd_with_weight_decay as sgd_with_weight_decay
 
 __version__: str
+
+def _missing_extra(module: str, error: ModuleNotFoundError) -> ModuleNotFoundError: ...

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
-from regjax.tables import TableError
+import regjax
+
+try:
+    import polars as pl
+
+    from regjax.tables import TableError
+except ModuleNotFoundError as error:
+    raise regjax._missing_extra(__name__, error) from error
 
 DATASETS = ("diabetes", "diabetes_quadratic", "digits")
 """Names that `load_dataset` knows."""

@@ -238,6 +238,7 @@ def test_importing_all_and_listing():
     exec("from regjax import *", names)
     assert names.keys() - {"__builtins__"} == set(regjax.__all__)
     assert {*regjax.__all__, "__version__", "__doc__"} <= set(dir(regjax))
+    assert not {"sys", "importlib", "annotations", "Any"} & set(dir(regjax))
     completer = rlcompleter.Completer({"regjax": regjax})
     assert "regjax.lasso_cv(" in completer.attr_matches("regjax.lasso_")
 
@@ -273,6 +274,24 @@ inspect.getmembers(regjax)
     sweep = ["datasets", "fits", "load", "sweep", "sweeps", "tables"]
     own = {room: f"'regjax[{room}]'" for room in ("plots", "sklearn")}
     assert hints == own | dict.fromkeys(sweep, "'regjax[sweep]'")
+
+
+def test_whatever_is_imported_without_an_extra_names_it():
+    words = run(f"""
+import sys
+sys.modules.update(dict.fromkeys({EXTRAS}))
+import importlib, regjax
+for room in regjax._EXTRAS:
+    for module in (f"regjax.{{room}}", f"regjax.{{room}}._part"):
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            assert f"regjax.{{room}} needs {{error.name}}; install" in str(error), error
+            print(room, str(error).rsplit(maxsplit=1)[1])
+""")
+    hints = dict(zip(words[::2], words[1::2], strict=True))
+    assert len(words) == 4 * len(regjax._EXTRAS)
+    assert hints == {room: f"'regjax[{extra}]'" for room, (extra, _) in regjax._EXTRAS.items()}
 
 
 # --- names and their texts ---

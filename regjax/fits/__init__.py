@@ -6,10 +6,15 @@ is on coefficients per standard deviation, and lambda has the unit of the target
 Parquet files are read a batch of rows at a time and are never in memory as a whole.
 """
 
-from regjax.fits.data import open_data
-from regjax.fits.fit import cross_validate, fit_path
-from regjax.fits.results import CrossValidationFit, PathFit
-from regjax.fits.store import save_fit
+import regjax
+
+try:
+    from regjax.fits.data import open_data
+    from regjax.fits.fit import cross_validate, fit_path
+    from regjax.fits.results import CrossValidationFit, PathFit
+    from regjax.fits.store import save_fit
+except ModuleNotFoundError as error:
+    raise regjax._missing_extra(__name__, error) from error
 
 __all__ = [
     "CrossValidationFit",

@@ -15,12 +15,17 @@ classes these are subclasses of. What solves is different, and so is the followi
 
 from __future__ import annotations
 
-from regjax.sklearn.elastic_net import ElasticNet, Lasso
-from regjax.sklearn.elastic_net_cv import ElasticNetCV, LassoCV
-from regjax.sklearn.multi_task import MultiTaskElasticNet, MultiTaskLasso
-from regjax.sklearn.multi_task_cv import MultiTaskElasticNetCV, MultiTaskLassoCV
-from regjax.sklearn.ridge import Ridge
-from regjax.sklearn.ridge_cv import RidgeCV
+import regjax
+
+try:
+    from regjax.sklearn.elastic_net import ElasticNet, Lasso
+    from regjax.sklearn.elastic_net_cv import ElasticNetCV, LassoCV
+    from regjax.sklearn.multi_task import MultiTaskElasticNet, MultiTaskLasso
+    from regjax.sklearn.multi_task_cv import MultiTaskElasticNetCV, MultiTaskLassoCV
+    from regjax.sklearn.ridge import Ridge
+    from regjax.sklearn.ridge_cv import RidgeCV
+except ModuleNotFoundError as error:
+    raise regjax._missing_extra(__name__, error) from error
 
 __all__ = [
     "ElasticNet",

@@ -4,25 +4,30 @@
 engine under all other models, and takes any pure training function of `(hyperparameters, key)`.
 """
 
-from regjax.sweeps.catalog import MODELS, MLPOptions
-from regjax.sweeps.fitted import FittedModel
-from regjax.sweeps.folder import check_folder
-from regjax.sweeps.job import load_table, sweep
-from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
-from regjax.sweeps.lanes.grid import Grid, Static, Uniform
-from regjax.sweeps.lanes.legs import EngineError
-from regjax.sweeps.lanes.locks import StoreError
-from regjax.sweeps.lanes.outcome import BestLane, SweepRun
-from regjax.sweeps.lanes.ray_engine import Ray
-from regjax.sweeps.lanes.run import run_sweep
-from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
-from regjax.sweeps.lanes.shards import merge_shards
-from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
-from regjax.sweeps.lanes.training import Fit, Training
-from regjax.sweeps.progress import show_progress
-from regjax.sweeps.result import Choice, SweepResult
-from regjax.sweeps.store import load, save_run
-from regjax.sweeps.strengths import CLASSIC_GRID, log_range, parse_grid
+import regjax
+
+try:
+    from regjax.sweeps.catalog import MODELS, MLPOptions
+    from regjax.sweeps.fitted import FittedModel
+    from regjax.sweeps.folder import check_folder
+    from regjax.sweeps.job import load_table, sweep
+    from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
+    from regjax.sweeps.lanes.grid import Grid, Static, Uniform
+    from regjax.sweeps.lanes.legs import EngineError
+    from regjax.sweeps.lanes.locks import StoreError
+    from regjax.sweeps.lanes.outcome import BestLane, SweepRun
+    from regjax.sweeps.lanes.ray_engine import Ray
+    from regjax.sweeps.lanes.run import run_sweep
+    from regjax.sweeps.lanes.run_lanes import LaneRun, run_lanes
+    from regjax.sweeps.lanes.shards import merge_shards
+    from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
+    from regjax.sweeps.lanes.training import Fit, Training
+    from regjax.sweeps.progress import show_progress
+    from regjax.sweeps.result import Choice, SweepResult
+    from regjax.sweeps.store import load, save_run
+    from regjax.sweeps.strengths import CLASSIC_GRID, log_range, parse_grid
+except ModuleNotFoundError as error:
+    raise regjax._missing_extra(__name__, error) from error
 
 __all__ = [
     "CLASSIC_GRID",

@@ -6,11 +6,16 @@ becomes a 0/1 column per value, named `column=value`. Missing values, infinities
 columns that look like identifiers are refused by name.
 """
 
-from regjax.tables._columns import TableError
-from regjax.tables.encoding import Encoding, Table, Task, encode_table, table_from_arrays
-from regjax.tables.frames import as_frame, is_frame
-from regjax.tables.parquet import ParquetStream, encoded_batches, open_parquet
-from regjax.tables.read import read_table
+import regjax
+
+try:
+    from regjax.tables._columns import TableError
+    from regjax.tables.encoding import Encoding, Table, Task, encode_table, table_from_arrays
+    from regjax.tables.frames import as_frame, is_frame
+    from regjax.tables.parquet import ParquetStream, encoded_batches, open_parquet
+    from regjax.tables.read import read_table
+except ModuleNotFoundError as error:
+    raise regjax._missing_extra(__name__, error) from error
 
 __all__ = [
     "Encoding",
