@@ -111,12 +111,14 @@ def _on_boundary(figure, panel):
     return np.array([point.get_xdata()[0], point.get_ydata()[0]]), axis
 
 
-@pytest.mark.parametrize("flip", [1.0, -1.0])
+@pytest.mark.parametrize("flip", [1.0, -3.0])
 def test_geometry_draws_the_balls_that_touch_the_actual_solutions(data, flip):
     X, y = data
     X = np.column_stack([X[:, 0], flip * (0.5 * X[:, 0] + X[:, 1])])
+    y = 10 * y + 5
     figure = plots.geometry(X, y)
-    Z, z = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
+    # The data are shown in their own units.
+    Z, z = X - X.mean(axis=0), y - y.mean()
     lambda_ = float(figure.get_suptitle().split("= ")[1])
     lasso, left = _on_boundary(figure, 0)
     ridge, right = _on_boundary(figure, 1)
@@ -124,6 +126,9 @@ def test_geometry_draws_the_balls_that_touch_the_actual_solutions(data, flip):
     assert np.sum(lasso != 0) == 1  # the corner
     np.testing.assert_allclose(np.abs(correlation).max(), lambda_, rtol=1e-2)
     np.testing.assert_allclose(Z.T @ (z - Z @ ridge) / 60, lambda_ * ridge, rtol=1e-2)
+    square = next(line for line in left.lines if line.get_label() == "least squares")
+    shown = [square.get_xdata()[0], square.get_ydata()[0]]
+    np.testing.assert_allclose(shown, np.linalg.lstsq(Z, z, rcond=None)[0])
     diamond = left.patches[0].get_xy()
     np.testing.assert_allclose(np.abs(diamond).sum(axis=1), np.abs(lasso).sum())
     circle = right.patches[0].get_xy()

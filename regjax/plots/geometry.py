@@ -21,16 +21,17 @@ def geometry(
 ) -> Figure:
     """Return the diamond and the circle with the loss contours they touch, for two features.
 
-    Both panels show the least-squares loss of standardised data. The lasso and the ridge
-    solution at the same strength are computed, and each ball is the one that touches its
-    solution: `sum |w| = sum |w_lasso|` and `||w|| = ||w_ridge||`. The ball is not 1 / lambda.
+    Both panels show the least-squares loss `||y - X w - b||^2 / (2 n)` of the data as given, at
+    its best intercept b: the weights are those of `lasso_path` and `ridge_path`. Each ball is the
+    one that touches the solution at the same strength: `sum |w| = sum |w_lasso|` and
+    `||w|| = ||w_ridge||`. It is not 1 / lambda. Standardize features of unlike units first, and
+    say so in `feature_names`.
 
     Args:
         X: (n_samples, 2).
         y: (n_samples,).
-        lambda_: strength in standardised units; by default one at which the lasso
-            keeps one feature, a fifth of the way from where it loses the second to where it
-            loses both.
+        lambda_: strength, as in `lasso_path`; by default one at which the lasso keeps one
+            feature, a fifth of the way from where it loses the second to where it loses both.
         feature_names: labels of the two axes.
 
     Raises:
@@ -47,8 +48,7 @@ def geometry(
     y = as_response(y, len(X), X.dtype)
     if X.shape[1] != 2 or (np.ptp(X, axis=0) == 0).any() or np.ptp(y) == 0:
         raise ValueError("geometry takes two features that vary and a response that varies.")
-    X = (X - X.mean(axis=0)) / X.std(axis=0)
-    y = (y - y.mean()) / y.std()
+    X, y = X - X.mean(axis=0), y - y.mean()
     if lambda_ is None:
         lambda_ = _corner_strength(X, y)
     gram, cross = X.T @ X / len(y), X.T @ y / len(y)
@@ -99,13 +99,13 @@ def _corner_strength(X: np.ndarray, y: np.ndarray) -> float:
 
 
 def entry_strength(X: np.ndarray, y: np.ndarray) -> float:
-    """Return the strength at which the lasso takes in the second of two standardised features."""
+    """Return the strength at which the lasso takes in the second of two centered features."""
     cross = X.T @ y / len(y)
     first = int(np.argmax(np.abs(cross)))
     largest = np.abs(cross[first])
-    # On the first segment the coefficient is sign * (largest - l), and the other feature's
-    # correlation with the residual is linear in l; it enters where that reaches l or -l.
-    slope = np.sign(cross[first]) * (X[:, 0] @ X[:, 1]) / len(y)
+    # On the first segment the coefficient is sign * (largest - l) / variance, and the other
+    # feature's correlation with the residual is linear in l; it enters where that is l or -l.
+    slope = np.sign(cross[first]) * (X[:, 0] @ X[:, 1]) / (X[:, first] @ X[:, first])
     start = cross[1 - first] - slope * largest
     with np.errstate(divide="ignore", invalid="ignore"):
         entries = np.array([start / (1 - slope), -start / (1 + slope)])

@@ -271,7 +271,7 @@ def sparsity_and_condition(result: SweepResult) -> Figure:
 
 
 def result_geometry(result: SweepResult) -> Figure:
-    """Return `geometry` for two features of a regression, in standardised units.
+    """Return `geometry` for two features of a regression, which and the response are standardized.
 
     The first is the one of largest correlation with the response; the second is the one
     that the lasso takes in nearest to 0.4 of the strength at which it takes in the first,
@@ -282,7 +282,7 @@ def result_geometry(result: SweepResult) -> Figure:
         >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
         >>> figure = regjax.plots.result_geometry(result)
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
-        ('bmi', 's6')
+        ('bmi (standardized)', 's6 (standardized)')
     """
     if result.data.encoding.task != "regression" or result.data.X.shape[1] < 2:
         raise ValueError("The geometry is drawn for a regression with at least two features.")
@@ -298,7 +298,7 @@ def result_geometry(result: SweepResult) -> Figure:
         for j in others
     ]
     pair = [first, others[int(np.argmin(share))]]
-    names = [result.data.encoding.feature_names[j] for j in pair]
+    names = [f"{result.data.encoding.feature_names[j]} (standardized)" for j in pair]
     return geometry(X[:, pair], y, feature_names=names)
 
 
