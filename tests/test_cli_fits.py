@@ -224,7 +224,7 @@ FAULTS = {
     "unknown model": (["predict", "run", "houses.csv", "--model", "lasso"], "it has minimum, one"),
     "narrow": (["predict", "run", "narrow.csv"], "lacks the column.s. 'area'; it has 'year'"),
     "narrow parts": (["predict", "run", "narrow"], "lacks the column.s. 'area', 'year'"),
-    "other types": (["predict", "run", "typed.csv"], "'area' holds String instead of numbers"),
+    "other types": (["predict", "run", "typed.csv"], "'area' holds '.*' in data row 1, where"),
     "other levels": (["predict", "run", "levels.csv"], "'coal'.*never seen"),
     "gaps": (["predict", "run", "gaps.csv"], r"Missing values in column.s. 'area' \(1\)"),
 }

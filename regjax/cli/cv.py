@@ -22,6 +22,7 @@ from regjax.cli._fits import (
 )
 from regjax.cli._options import Shares, Whole
 from regjax.cli._output import Table, number, print_table, say
+from regjax.cli._table_options import table_options
 
 _CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
 
@@ -63,6 +64,7 @@ _CHOICES = {"minimum": "minimum", "one_standard_error": "one s.e."}
 @click.option(
     "--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Of the folds."
 )
+@table_options
 def cv(
     data: str,
     target: str | None,
@@ -75,6 +77,7 @@ def cv(
     choose: Any,
     figures: bool,
     overwrite: bool,
+    read_options: Any,
     **settings: Any,
 ) -> None:
     """Choose lambda by cross-validation on DATA, and the features that come with it.
@@ -86,7 +89,15 @@ def cv(
 
     started = time.perf_counter()
     folder, draw = out_folder(out, data, "cv", overwrite), draw_fit(figures)
-    rows = fits.open_data(data, target, task=task, drop=drop, weight=weight, groups=groups)
+    rows = fits.open_data(
+        data,
+        target,
+        task=task,
+        drop=drop,
+        weight=weight,
+        groups=groups,
+        read_options=read_options,
+    )
     announce(data, rows)
     fit, notes = fitted(fits.cross_validate, rows, l1_ratio=l1_ratio, rule=choose, **settings)
     save(fit, folder, draw=draw, overwrite=overwrite)

@@ -22,6 +22,7 @@ from regjax.cli._fits import (
 )
 from regjax.cli._options import Share
 from regjax.cli._output import Table, number, print_more, print_table, say
+from regjax.cli._table_options import table_options
 
 _MOST_ROWS = 13
 
@@ -35,6 +36,7 @@ _MOST_ROWS = 13
     show_default=True,
     help="1 is the lasso, 0 ridge, between both.",
 )
+@table_options
 def path(
     data: str,
     target: str | None,
@@ -44,6 +46,7 @@ def path(
     task: Any,
     figures: bool,
     overwrite: bool,
+    read_options: Any,
     **settings: Any,
 ) -> None:
     """Follow the coefficients of DATA over lambda, for lasso, ridge or elastic net.
@@ -55,7 +58,9 @@ def path(
 
     started = time.perf_counter()
     folder, draw = out_folder(out, data, "path", overwrite), draw_fit(figures)
-    rows = fits.open_data(data, target, task=task, drop=drop, weight=weight)
+    rows = fits.open_data(
+        data, target, task=task, drop=drop, weight=weight, read_options=read_options
+    )
     announce(data, rows)
     fit, notes = fitted(fits.fit_path, rows, **settings)
     save(fit, folder, draw=draw, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from regjax._messages import counted
 from regjax.cli._command import main, saved
 from regjax.cli._options import OUT
 from regjax.cli._output import say, write_data
+from regjax.cli._table_options import table_options
 
 
 @main.command()
@@ -26,36 +28,50 @@ from regjax.cli._output import say, write_data
     help="CSV or Parquet file to write; by default predictions are printed as CSV.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that --out names.")
+@table_options
 def predict(
     run: pathlib.Path,
     data: pathlib.Path,
     model: str | None,
     out: pathlib.Path | None,
     overwrite: bool,
+    read_options: Any,
 ) -> None:
     """Predict the rows of DATA with the model that RUN chose.
 
     RUN is the folder of regjax sweep, cv or path, or one of the model files in it; DATA a CSV, TSV
     or Parquet file, or a folder of Parquet files, which is read in batches. Columns are found by
-    name; others, such as the target, may be there.
+    name; others, such as the target, may be there. Cells are read as those of the training were,
+    unless options say otherwise; rows with missing values are left out with --drop-missing alone.
     """
     import numpy as np
     import polars as pl
 
     from regjax.sweeps import load
-    from regjax.tables import encoded_batches, read_table
+    from regjax.tables import encoded_batches, read_cells
+    from regjax.tables.read import is_text_file
 
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"{str(out)!r} must end in .csv or .parquet.")
         if out.exists() and (not overwrite or out.resolve() == data.resolve()):
             raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
-    fitted = load(run, model)
+    if not is_text_file(data):
+        read_options.check_typed(repr(str(data)))
+    fitted = load(run, model).with_options(read_options)
+    encoding, drop_missing = fitted.encoding, read_options.drop_missing
     if data.is_dir():
-        parts = [fitted.predict(X) for X in encoded_batches(data, fitted.encoding)]
+        batches = encoded_batches(data, encoding, drop_missing=drop_missing)
+        parts = [fitted.predict(X) for X in batches]
         found = np.concatenate(parts) if parts else np.empty(0)
     else:
-        found = fitted.predict(read_table(data))
+        cells = read_cells(data, encoding.read_options)
+        if drop_missing:
+            complete = encoding.complete(cells)
+            cells = cells.filter(pl.Series(complete))
+            n_lost = len(complete) - cells.height
+            click.echo(f"{n_lost} of {len(complete)} rows miss values and are left out.", err=True)
+        found = fitted.predict(cells)
     predictions = pl.DataFrame({fitted.encoding.target: found})
     if out is None:
         write_data(predictions.write_csv())

@@ -13,6 +13,7 @@ from regjax.cli._figures import drawing
 from regjax.cli._fits import len_of
 from regjax.cli._options import DATA, OUT, Share, Strengths, Whole
 from regjax.cli._output import Table, console, heading, number, print_more, print_table, say
+from regjax.cli._table_options import table_options
 
 _MOST_ROWS = 13
 _FIT = {"overfitting": "over", "good": "", "underfitting": "under"}
@@ -107,7 +108,8 @@ _MAIN_JOB = ("diabetes", "diabetes_quadratic", "digits")
 @click.option(
     "--workers", type=Whole(1, 1024), help="Chunks of lanes at a time; by default one per core."
 )
-def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
+@table_options
+def sweep(data: str | None, out: pathlib.Path | None, read_options: Any, **options: Any) -> None:
     """Sweep lambda on DATA: a CSV or Parquet file, or an embedded data set.
 
     Embedded are diabetes, diabetes_quadratic and digits; without DATA all three are swept.
@@ -115,15 +117,22 @@ def sweep(data: str | None, out: pathlib.Path | None, **options: Any) -> None:
     from regjax import sweeps
 
     names = _MAIN_JOB if data is None else (data,)
-    if data is None and (options["target"] is not None or options["drop"]):
-        raise ValueError("--target and --drop name columns of DATA, which is missing.")
+    told = [*read_options.given(), *(name for name in ("target", "drop") if options[name])]
+    if data is None and told:
+        raise ValueError(f"{', '.join(told)}: said of DATA, which is missing.")
     out = out or pathlib.Path("runs") / (pathlib.Path(data).stem if data else "demo")
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
         sweeps.check_folder(folder, overwrite=options["overwrite"] or options["resume"])
     draw = _draw(options["figures"])
     tables = [
-        sweeps.load_table(name, options["target"], task=options["task"], drop=options["drop"])
+        sweeps.load_table(
+            name,
+            options["target"],
+            task=options["task"],
+            drop=options["drop"],
+            read_options=read_options,
+        )
         for name in names
     ]
     started = time.perf_counter()

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from regjax._messages import listed
 from regjax.datasets import DATASETS
 from regjax.paths import SufficientStatistics
 from regjax.sweeps import load_table
 from regjax.sweeps.model import Scaler, as_scaler
-from regjax.tables import ParquetStream, Table, TableError, open_parquet
+from regjax.tables import ParquetStream, ReadOptions, Table, TableError, open_parquet
 
 Data = Table | ParquetStream
 
@@ -34,6 +35,7 @@ def open_data(
     drop: Sequence[str] = (),
     weight: str | None = None,
     groups: str | None = None,
+    read_options: ReadOptions | None = None,
 ) -> Data:
     """Return a table in memory, or of a folder of Parquet files a stream.
 
@@ -45,6 +47,8 @@ def open_data(
         drop: columns to leave out.
         weight: column of sample weights.
         groups: column that tells which rows belong together; of tables in memory.
+        read_options: how a text file is written, which columns are categorical, and whether rows
+            with missing values are left out; see `regjax.tables.ReadOptions`.
 
     Raises:
         TableError: for whatever cannot be used, and for a target of classes.
@@ -59,15 +63,22 @@ def open_data(
             raise TableError("Name the column to predict with target (--target).")
         if groups is not None:
             raise TableError("Groups need the rows in memory: give one file instead of a folder.")
-        return open_parquet(data, target, weight=weight, drop=drop)
-    table = load_table(data, target, task=task, drop=drop, weight=weight, groups=groups)
+        return open_parquet(data, target, weight=weight, drop=drop, read_options=read_options)
+    table = load_table(
+        data,
+        target,
+        task=task,
+        drop=drop,
+        weight=weight,
+        groups=groups,
+        read_options=read_options,
+    )
     if table.encoding.task == "classification":
-        shown = ", ".join(map(repr, table.encoding.classes[:5]))
-        more = ", ..." if len(table.encoding.classes) > 5 else ""
+        shown = listed(table.encoding.classes, 5)
         text = not all(label.lstrip("-").isdigit() for label in table.encoding.classes)
         hint = "" if text else ", or --task regression if these are quantities"
         raise TableError(
-            f"The target {table.encoding.target!r} holds classes ({shown}{more}), and paths are "
+            f"The target {table.encoding.target!r} holds classes ({shown}), and paths are "
             f"for numbers: use regjax sweep{hint}."
         )
     return table

@@ -18,9 +18,9 @@ import safetensors.numpy
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel
 from regjax.sweeps.model import Conditioning, Model, Params
-from regjax.tables import Encoding, is_frame
+from regjax.tables import Encoding, ReadOptions, is_frame, read_cells
 
-_FORMAT = "regjax-model-1"
+_FORMAT = "regjax-model-2"
 _KINDS: dict[str, Callable[..., Model]] = {"linear": linear_model, "mlp": MLPModel}
 
 
@@ -58,7 +58,8 @@ class FittedModel:
 
         Args:
             data: a data frame of polars, pandas or Arrow with the columns of `encoding`, in any
-                order, others are ignored; or a matrix of encoded features.
+                order, others are ignored; the path of a CSV or Parquet file with them, which is
+                read as the table of the training was; or a matrix of encoded features.
 
         Raises:
             TableError: if the columns do not fit.
@@ -68,6 +69,14 @@ class FittedModel:
         if self.encoding.task == "classification":
             return np.asarray(self.encoding.classes)[outputs.argmax(axis=1)]
         return outputs
+
+    def with_options(self, given: ReadOptions) -> FittedModel:
+        """Return the model that reads new tables with these options over those of the training.
+
+        Raises:
+            TableError: if a column named categorical is not text for the model.
+        """
+        return dataclasses.replace(self, encoding=self.encoding.with_options(given))
 
     def predict_proba(self, data: Any) -> np.ndarray:
         """Return class probabilities (n_rows, n_classes), in the order of `encoding.classes`."""
@@ -135,6 +144,8 @@ class FittedModel:
             raise ValueError(f"{str(path)!r} is no regjax model, or torn: {error}.") from error
 
     def _outputs(self, data: Any) -> np.ndarray:
+        if isinstance(data, str | pathlib.Path):
+            data = read_cells(data, self.encoding.read_options)
         X = self.encoding.encode(data) if is_frame(data) else np.asarray(data)
         n_features = len(self.encoding.feature_names)
         if X.ndim != 2 or X.shape[1] != n_features:

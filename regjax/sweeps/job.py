@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from regjax._arrays import check_strength
+from regjax._messages import listed
 from regjax.datasets import DATASETS, load_dataset
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
 from regjax.sweeps.engines import fit_all_rows, lane_params, run_models
@@ -23,14 +24,16 @@ from regjax.sweeps.result import Rule, SweepResult
 from regjax.sweeps.store import Draw, write_files
 from regjax.sweeps.strengths import check_grid
 from regjax.tables import (
+    ReadOptions,
     Table,
     Task,
     as_frame,
     encode_table,
     is_frame,
-    read_table,
     table_from_arrays,
 )
+from regjax.tables.read import read_typed
+from regjax.tables.reading import reading
 
 Data = Any
 """A name, a path, a data frame of polars, pandas or Arrow, or a pair of arrays (X, y)."""
@@ -56,6 +59,7 @@ def load_table(
     drop: Sequence[str] = (),
     weight: str | None = None,
     groups: str | None = None,
+    read_options: ReadOptions | None = None,
 ) -> Table:
     """Return the encoded table of a file, a data frame or arrays.
 
@@ -67,6 +71,8 @@ def load_table(
         drop: columns to leave out.
         weight: column of sample weights, for `regjax.fits`.
         groups: column that tells which rows belong together, for `regjax.fits`.
+        read_options: how a text file is written, which columns are categorical, and whether rows
+            with missing values are left out.
 
     Raises:
         TableError: for whatever cannot be used.
@@ -75,16 +81,21 @@ def load_table(
         >>> load_table("diabetes").X.shape
         (442, 10)
     """
+    options = read_options or ReadOptions()
+    notes: list[str] = []
     source: dict[str, Any] = {"name": "data frame"}
     if isinstance(data, tuple):
-        if target is not None or weight is not None or groups is not None or drop:
+        named = target is not None or weight is not None or groups is not None or bool(drop)
+        if named or options != ReadOptions():
             raise ValueError("Arrays (X, y) have no columns to name: leave such names out.")
         return table_from_arrays(*data, task=task)
     if isinstance(data, str) and data in DATASETS:
+        options.check_typed(f"the data set {data!r}")
         frame, own_target = load_dataset(data)
         target = target or own_target
         source = {"name": data}
     elif is_frame(data):
+        options.check_typed("a data frame")
         frame = as_frame(data)
     elif not isinstance(data, str | pathlib.Path):
         raise TypeError(
@@ -93,16 +104,28 @@ def load_table(
             f"{type(data).__name__}."
         )
     else:
-        frame = read_table(data)
+        labels = [*drop, *([] if groups is None else [groups])]
+        frame, options, notes = read_typed(data, options, as_text=labels)
         content = hashlib.sha256(pathlib.Path(data).read_bytes()).hexdigest()
         source = {"name": str(data), "file_sha256": content}
     if target is None:
         raise ValueError(
             "Name the column to predict with target (--target); the table has "
-            f"{', '.join(map(repr, frame.columns[:20]))}."
+            f"{listed(frame.columns, 20)}."
         )
-    table = encode_table(frame, target, task=task, drop=drop, weight=weight, groups=groups)
-    return dataclasses.replace(table, source=source | {"drop": list(drop)})
+    # Of a torn Parquet file only the values show that they are no text.
+    with reading(f"{source['name']!r} cannot be used as a table"):
+        table = encode_table(
+            frame,
+            target,
+            task=task,
+            drop=drop,
+            weight=weight,
+            groups=groups,
+            read_options=options,
+        )
+    source |= {"drop": list(drop), "read_options": options.to_json()}
+    return dataclasses.replace(table, source=source, notes=(*notes, *table.notes))
 
 
 def sweep(
@@ -117,6 +140,7 @@ def sweep(
     rule: Rule = "minimum",
     task: Task | None = None,
     drop: Sequence[str] = (),
+    read_options: ReadOptions | None = None,
     mlp: MLPOptions | None = None,
     draw: Draw | None = None,
     **options: Any,
@@ -141,6 +165,7 @@ def sweep(
         rule: how the strength of the refit is chosen.
         task: overrides the guess from the target's type.
         drop: columns to leave out.
+        read_options: how the table is read, as in `load_table`.
         mlp: how perceptrons are trained; by default `MLPOptions()`.
         draw: writes figures into the folder it is given, as `regjax.plots.save_figures`.
         options: how it is run: `out`, `resume`, `overwrite`, `force`, `width`, `workers`,
@@ -176,9 +201,11 @@ def sweep(
         models = [part.strip() for part in models.split(",")]
     named = None if models is None else model_names(models)
     if not isinstance(data, Table):
-        table = load_table(data, target, task=task, drop=drop)
-    elif target is not None or task is not None or drop:
-        raise ValueError("target, task and drop belong to load_table, which made this table.")
+        table = load_table(data, target, task=task, drop=drop, read_options=read_options)
+    elif target is not None or task is not None or drop or read_options is not None:
+        raise ValueError(
+            "target, task, drop and read_options belong to load_table, which made this table."
+        )
     elif data.sample_weight is not None or data.groups is not None:
         raise ValueError("A sweep has no weights and no groups; regjax.fits has.")
     else:

@@ -1,17 +1,20 @@
-"""Single columns: what may stand in them, and the features they become."""
+"""Single columns: the types they may have, and the checks that hold for all of them."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from regjax._messages import listed
+from regjax._messages import listed, quoted
 
-_MOST_LEVELS = 1000
-_DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})\b"
+MISSING = ("", "NA", "N/A", "nan", "NaN", "null", "NULL", "?")
+"""Texts of a file that say that a value is missing."""
+
+Rows = Sequence[int] | np.ndarray
+"""The numbers of the rows of a table as messages name them: from 1, a header not counted."""
 
 
 class TableError(ValueError):
@@ -22,13 +25,19 @@ def check_roles(
     names: Sequence[str], target: str, roles: Sequence[str], drop: Sequence[str]
 ) -> None:
     """Raise unless target, other roles and dropped columns are different columns of a table."""
-    unknown = [name for name in (target, *roles, *drop) if name not in names]
-    if unknown:
-        raise TableError(f"There is no column {listed(unknown)}; the table has {listed(names)}.")
+    check_known(names, [target, *roles, *drop])
     if target in drop:
-        raise TableError(f"The target {target!r} cannot be dropped.")
+        raise TableError(f"The target {quoted(target)} cannot be dropped.")
     if len({target, *roles, *drop}) < 1 + len(roles) + len(set(drop)):
         raise TableError("Target, weights, groups and dropped columns must be different ones.")
+
+
+def check_known(names: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raise unless a table with columns of these names has the wanted ones."""
+    known = set(names)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise TableError(f"There is no column {listed(unknown)}; the table has {listed(names)}.")
 
 
 def check_feature_names(names: Sequence[str]) -> None:
@@ -39,26 +48,41 @@ def check_feature_names(names: Sequence[str]) -> None:
         raise TableError(f"Several features are named {listed(twice)}: rename a column.")
 
 
+def by_name(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return the columns of a frame, each found in constant time."""
+    return {column.name: column for column in frame.get_columns()}
+
+
 def is_text(dtype: pl.DataType) -> bool:
     """Return whether a column holds text of any kind."""
     return dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
+def is_number(dtype: pl.DataType) -> bool:
+    """Return whether a column holds numbers or booleans."""
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
 def text(column: pl.Series) -> pl.Series:
-    """Return a column as plain text."""
+    """Return a column as text without blanks around; what is blank as a whole is missing."""
     try:
-        return column.cast(pl.String)
+        cells = column.cast(pl.String).str.strip_chars()
     except pl.exceptions.PolarsError as error:
-        raise TableError(f"Column {column.name!r} holds {column.dtype}, not labels.") from error
+        raise TableError(
+            f"Column {quoted(column.name)} holds {column.dtype}, not labels."
+        ) from error
+    return cells.replace("", None)
 
 
 def as_weights(column: pl.Series) -> np.ndarray:
     """Return a column without gaps as sample weights, or raise."""
-    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        raise TableError(f"The weights {column.name!r} hold {column.dtype} instead of numbers.")
+    if not is_number(column.dtype):
+        raise TableError(
+            f"The weights {quoted(column.name)} hold {column.dtype} instead of numbers."
+        )
     values = column.cast(pl.Float64).to_numpy()
     if (values < 0).any():
-        raise TableError(f"The weights {column.name!r} must be at least 0.")
+        raise TableError(f"The weights {quoted(column.name)} must be at least 0.")
     return values
 
 
@@ -69,85 +93,54 @@ def too_wide(X: np.ndarray) -> np.ndarray:
     return ~np.isfinite(deviation) | ((deviation == 0) & (spread > 0))
 
 
-def refuse_missing(frame: pl.DataFrame) -> None:
-    """Raise if a value is missing or infinite; every such column is named."""
-    missing, infinite = [], []
-    for column in frame:
-        nulls = column.null_count()
-        if column.dtype.is_float():
-            nulls += int(column.is_nan().sum())
-            if column.is_infinite().any():
-                infinite.append(column.name)
-        if nulls:
-            missing.append(f"{column.name!r} ({nulls})")
-    if missing:
+def missing(column: pl.Series) -> np.ndarray:
+    """Return which values (n_rows,) of a column are missing."""
+    gaps = column.is_null()
+    if column.dtype.is_float():
+        gaps = gaps | column.is_nan().fill_null(value=False)
+    return gaps.to_numpy()
+
+
+def incomplete(columns: Mapping[str, pl.Series], n_rows: int) -> np.ndarray:
+    """Return which rows (n_rows,) miss a value in one of the columns."""
+    rows = np.zeros(n_rows, dtype=bool)
+    for column in columns.values():
+        rows |= missing(column)
+    return rows
+
+
+def refuse_missing(columns: Mapping[str, pl.Series], rows: Rows) -> None:
+    """Raise if a value is missing or infinite; every such column is named, and the first row."""
+    gaps: dict[str, np.ndarray] = {}
+    infinite: dict[str, np.ndarray] = {}
+    for name, column in columns.items():
+        lost = missing(column)
+        if lost.any():
+            gaps[name] = np.flatnonzero(lost)
+        if column.dtype.is_float() and column.is_infinite().any():
+            infinite[name] = np.flatnonzero(column.is_infinite().fill_null(value=False).to_numpy())
+    if gaps:
+        counted = [f"{quoted(name)} ({len(found)})" for name, found in gaps.items()]
+        more = f" and {len(counted) - 12} more" if len(counted) > 12 else ""
         raise TableError(
-            f"Missing values in column(s) {', '.join(missing)}: drop those rows or columns "
-            "(--drop NAME), or fill the values in first."
+            f"Missing values in column(s) {', '.join(counted[:12])}{more}, the first in data row "
+            f"{_first(gaps, rows)}: leave such rows out (--drop-missing) or such columns (--drop "
+            "NAME), or fill the values in first."
         )
     if infinite:
-        raise TableError(f"Infinite values in column(s) {listed(infinite)}: remove those rows.")
-
-
-def levels(column: pl.Series, n_rows: int) -> tuple[str, ...] | None:
-    """Return the levels of a text column of `n_rows` rows, or None for numbers.
-
-    Of the rows, those with every different text are enough.
-    """
-    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        return None
-    if not is_text(column.dtype):
         raise TableError(
-            f"Column {column.name!r} holds {column.dtype}, which has no encoding: turn it into "
-            "numbers or drop it (--drop NAME)."
+            f"Infinite values in column(s) {listed(infinite)}, or numbers beyond 1e308, the first "
+            f"in data row {_first(infinite, rows)}: remove those rows."
         )
-    levels = text(column).unique().sort()
-    if levels.str.contains(_DATE).all():
-        raise TableError(
-            f"Column {column.name!r} holds dates such as {levels[0]!r}, which have no encoding: "
-            "turn them into numbers or drop them (--drop NAME)."
-        )
-    if len(levels) > _MOST_LEVELS or len(levels) > max(10, n_rows // 2):
-        odd = no_numbers(levels)
-        if odd is not None:
-            raise TableError(
-                f"Column {column.name!r} holds numbers, but also {odd!r}: mend these rows, or drop "
-                "the column (--drop NAME)."
-            )
-        raise TableError(
-            f"Column {column.name!r} has {len(levels)} different texts in {n_rows} rows "
-            "and looks like an identifier: drop it (--drop NAME)."
-        )
-    return tuple(levels.to_list())
 
 
-def no_numbers(column: pl.Series) -> str | None:
-    """Return a text that is no number from a column where most are, or None."""
-    levels = text(column).unique().sort()
-    odd = levels.filter(levels.cast(pl.Float64, strict=False).is_null())
-    return odd[0] if 0 < len(odd) <= len(levels) / 2 else None
+def _first(found: Mapping[str, np.ndarray], rows: Rows) -> int:
+    return int(rows[min(int(indices[0]) for indices in found.values())])
 
 
-def feature_names(name: str, levels: tuple[str, ...] | None) -> list[str]:
-    """Return the names of the features that a column becomes."""
-    if levels is None:
-        return [name]
-    shown = levels[1:] if len(levels) == 2 else levels
-    return [f"{name}={level}" for level in shown]
-
-
-def encode_column(column: pl.Series, levels: tuple[str, ...] | None) -> np.ndarray:
-    """Return the features (n_rows, n_features) of a column."""
-    if levels is None:
-        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            raise TableError(f"Column {column.name!r} holds {column.dtype} instead of numbers.")
-        return column.cast(pl.Float64).to_numpy().reshape(-1, 1)
-    values = text(column).to_numpy()
-    unknown = sorted(set(values) - set(levels))
-    if unknown:
-        raise TableError(
-            f"Column {column.name!r} holds {listed(unknown)}, which the model has never seen; "
-            f"it knows {listed(levels)}."
-        )
-    shown = levels[1:] if len(levels) == 2 else levels
-    return np.stack([values == level for level in shown], axis=1).astype(np.float64)
+def place(column: pl.Series, value: str, rows: Rows | None) -> str:
+    """Return where the first cell with this text is; nothing for rows that are not in memory."""
+    if rows is None:
+        return ""
+    held = (column == value).fill_null(value=False).arg_max()
+    return "" if held is None else f" in data row {int(rows[held])}"

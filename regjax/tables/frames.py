@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from regjax._messages import listed
 from regjax.tables._columns import TableError
-from regjax.tables._reading import reading
+from regjax.tables.reading import reading
 
 
 def is_frame(data: Any) -> bool:
@@ -62,7 +63,7 @@ def _is_pandas(data: Any) -> bool:
 
 def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in collections.Counter(names).items() if times > 1)
     if twice:
         raise TableError(f"The table has several columns named {listed(twice)}; rename them.")
     columns = (data.iloc[:, j] for j in range(len(names)))

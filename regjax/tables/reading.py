@@ -9,11 +9,14 @@ import polars as pl
 
 from regjax.tables._columns import TableError
 
+# A field of a broken file may be as long as the file.
+_MOST = 200
+
 # Torn Parquet files make polars panic, which is no `Exception`.
 _FAULTS = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
-    UnicodeDecodeError,
+    UnicodeError,
     OSError,
 )
 
@@ -25,4 +28,6 @@ def reading(what: str, hint: str = "") -> Iterator[None]:
         yield
     except _FAULTS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if len(reason) > _MOST:
+            reason = f"{reason[:_MOST]}..."
         raise TableError(f"{what}: {reason}.{hint}") from error
