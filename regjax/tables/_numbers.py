@@ -59,7 +59,7 @@ def plain(cells: pl.Series, options: ReadOptions) -> pl.Series:
         frame = frame.with_columns(
             pl.when(~cell.str.contains(".", literal=True)).then(written).alias("cell")
         )
-    return frame["cell"]
+    return frame["cell"].rename(cells.name)
 
 
 def as_numbers(cells: pl.Series, options: ReadOptions) -> pl.Series:
@@ -112,7 +112,7 @@ def _options(text: str) -> str:
     parts = _PARTS.fullmatch(text)
     if parts is None:
         return ""
-    units = [f"--unit {unit}" for unit in (parts["before"], parts["behind"]) if unit]
+    units = [f"--unit {_typed(unit)}" for unit in (parts["before"], parts["behind"]) if unit]
     marks = re.sub(r"\d", "", parts["core"])
     if not marks:
         return " ".join(units)
@@ -121,11 +121,11 @@ def _options(text: str) -> str:
     if marks.count(last) > 1 or last not in ".," or (in_threes and not rest):
         chosen = f"--thousands {_typed(last)}"
         if len(marks) == 1 and last in ".,":
-            chosen += f" or --decimal {last}"
+            chosen += f" or --decimal {_typed(last)}"
     else:
         chosen = " ".join(
             [
-                *([] if last == "." else [f"--decimal {last}"]),
+                *([] if last == "." else [f"--decimal {_typed(last)}"]),
                 *(f"--thousands {_typed(mark)}" for mark in sorted(rest)),
             ]
         )
@@ -133,6 +133,7 @@ def _options(text: str) -> str:
 
 
 def _typed(mark: str) -> str:
+    """Return a mark as one types it in a shell."""
     if mark in f" {_SPACES}":
         return "space"
-    return '"\'"' if mark in _APOSTROPHES else mark
+    return '"\'"' if mark in _APOSTROPHES else f"'{mark}'"

@@ -6,6 +6,7 @@ import codecs
 import collections
 import csv
 import io
+import itertools
 import pathlib
 import re
 from typing import NamedTuple
@@ -135,9 +136,14 @@ def _not_text(path: pathlib.Path, encoding: str, error: UnicodeError, lines: int
 
 def _separator(sample: str, usual: str, shown: str) -> str:
     """Return what separates the fields, or raise if the beginning of a file leaves it open."""
-    fields = {mark: _fields(sample, mark) for mark in _SEPARATORS}
-    even = [mark for mark, counts in fields.items() if counts and len(set(counts)) == 1]
-    even = [mark for mark in even if fields[mark][0] > 1]
+    records = {mark: _records(sample, mark) for mark in _SEPARATORS}
+    fields = {mark: [len(record) for record in found] for mark, found in records.items()}
+    even = [mark for mark, n in fields.items() if len(set(n)) == 1 and n[0] > 1]
+    # What cuts through quotes is no separator.
+    cuts = {
+        mark: sum('"' in field for record in records[mark] for field in record) for mark in even
+    }
+    even = [mark for mark in even if cuts[mark] == min(cuts.values())]
     if len(even) == 1:
         return even[0]
     if len(even) > 1:
@@ -150,16 +156,16 @@ def _separator(sample: str, usual: str, shown: str) -> str:
     return in_header[0] if len(in_header) == 1 else usual
 
 
-def _fields(sample: str, mark: str) -> list[int]:
-    """Return how many fields the first records have."""
-    records = csv.reader(io.StringIO(sample, newline=""), delimiter=mark)
+def _records(sample: str, mark: str) -> list[list[str]]:
+    """Return the fields of the first records that are whole and not empty."""
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=mark)
     try:
-        counts = [len(record) for record, _ in zip(records, range(_MOST_RECORDS + 1), strict=False)]
+        records = list(itertools.islice(reader, _MOST_RECORDS + 1))
     except csv.Error:
         return []
-    if len(sample) == _SAMPLE or len(counts) > _MOST_RECORDS:
-        counts = counts[:-1]
-    return [count for count in counts if count]
+    if len(sample) == _SAMPLE:
+        records = records[:-1]
+    return [record for record in records if record]
 
 
 def _name(mark: str) -> str:
