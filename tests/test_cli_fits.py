@@ -1,5 +1,6 @@
 """The commands path and cv, and predictions from what they leave."""
 
+import json
 import re
 
 import numpy as np
@@ -259,3 +260,41 @@ def test_help_names_every_command():
     for command in ("cv", "path", "predict", "sweep"):
         assert re.search(rf"^  {command} ", shown, re.MULTILINE)
         assert run(command, "--help").exit_code == 0
+
+
+def test_every_command_takes_the_options_of_reading_and_predict_repeats_them(houses):
+    frame = pl.read_csv("houses.csv").select("area", "town", "price")
+    gap = pl.when(pl.int_range(N) % 20 == 7).then(None).otherwise(pl.col("area"))
+    text = frame.with_columns(area=gap, code=pl.int_range(N) % 3).with_columns(
+        pl.col("area", "price").cast(pl.String).str.replace(".", ",", literal=True)
+    )
+    text.with_columns(pl.concat_str("area", pl.lit(" m²"))).write_csv("given.csv", separator="|")
+    options = ("--separator", "|", "--decimal", ",", "--unit", "m²", "--categorical", "code")
+    target = ("--target", "price", "--drop-missing", "--no-figures")
+    small = {"sweep": ("--models", "lasso", "--lambdas", "0.1", "--seeds", "1")}
+    for command in ("cv", "path", "sweep"):
+        strength = small.get(command, ("--lambdas", "1"))
+        done = run(command, "given.csv", *target, *options, *strength, "--out", command)
+        assert done.exit_code == 0, done.output
+        assert "3 of 60 rows miss values and are left out." in " ".join(done.output.split())
+        manifest = json.loads((houses / command / "manifest.json").read_text())
+        kept = manifest["data"]["read_options"]
+        assert (kept["decimal"], kept["units"], kept["categorical"]) == (",", ["m²"], ["code"])
+        refused = run("predict", command, "given.csv")
+        assert refused.exit_code == 2
+        assert "Missing values in column(s) 'area' (3), the first in data row 8" in refused.stderr
+        found = run("predict", command, "given.csv", "--drop-missing")
+        assert found.exit_code == 0, found.output
+        assert "3 of 60 rows miss values and are left out." in found.stderr
+        assert len(found.stdout.splitlines()) == 58
+        text.drop_nulls().write_csv("points.csv", separator="|")
+        plain = run("predict", command, "points.csv")
+        assert plain.stdout == found.stdout
+    bad = text.drop_nulls().with_columns(area=pl.lit("1.5"))
+    bad.write_csv("bad.csv", separator="|")
+    refused = run("predict", "cv", "bad.csv")
+    assert "'area' holds '1.5' in data row 1, where the model takes numbers" in refused.stderr
+    assert run("predict", "cv", "bad.csv", "--decimal", ".").exit_code == 0
+    assert "said of text files" in run("predict", "cv", "houses.parquet", *options[:2]).stderr
+    assert "--decimal" in run("cv", "given.csv", *target, "--decimal", ";").stderr
+    assert "which is missing" in run("sweep", *options[:2]).stderr

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from regjax.paths import fold_statistics, lasso_cv, lasso_path, statistics_of_batches
-from regjax.tables import TableError, encode_table, open_parquet
+from regjax.tables import TableError, encode_table, encoded_batches, open_parquet
 
 
 def frame(n=60, seed=0):
@@ -133,3 +133,62 @@ def test_batches_and_folds_need_rows(tmp_path):
         fold_statistics([], 1)
     with pytest.raises(ValueError, match="got no row"):
         fold_statistics([(np.ones((2, 1)), np.ones(2))], 5)
+
+
+def test_a_folder_counts_each_regular_file_once(tmp_path):
+    table = frame()
+    folder = tmp_path / "data"
+    inner = folder / "z.parquet"
+    inner.mkdir(parents=True)
+    table[:20].write_parquet(folder / "a.parquet")
+    table[20:50].write_parquet(inner / "part-0.parquet")
+    table[50:].write_parquet(inner / "PART-1.PARQUET")
+    # What else programs leave beside the data, and further names of the same files.
+    (folder / "_metadata").write_bytes(b"PAR1")
+    for name in ("_common.parquet", ".hidden.parquet", "__pycache__/x.parquet", ".git/x.parquet"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        table.write_parquet(folder / name)
+    (folder / "b.parquet").symlink_to(folder / "a.parquet")
+    (inner / "same.parquet").hardlink_to(inner / "part-0.parquet")
+    (folder / "again").symlink_to(inner)
+    (inner / "loop").symlink_to(folder)
+    stream = open_parquet(folder, "price")
+    assert len(stream.files) == 3
+    X, y = (np.concatenate(parts) for parts in zip(*stream.batches(), strict=True))
+    assert stream.n_rows == len(y) == len(X) == 60
+    np.testing.assert_array_equal(np.sort(y), np.sort(table["price"].to_numpy()))
+    batches = encoded_batches(folder, stream.encoding)
+    np.testing.assert_array_equal(np.concatenate(list(batches)), X)
+
+
+def test_data_behind_links_are_read_and_links_to_nothing_named(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    frame()[:30].write_parquet(tmp_path / "elsewhere" / "1.parquet")
+    frame()[30:].write_parquet(tmp_path / "2.parquet")
+    (tmp_path / "data" / "1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "2.parquet").symlink_to(tmp_path / "2.parquet")
+    assert open_parquet(tmp_path / "data", "price").n_rows == 60
+    for name, target in (("3.parquet", "nowhere"), ("3.parquet", "3.parquet")):
+        link = tmp_path / "data" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / "data" / target)
+        with pytest.raises(TableError, match="no file .*3.parquet"):
+            open_parquet(tmp_path / "data", "price")
+
+
+def test_numbers_cost_no_reading_however_many_columns_there_are(tmp_path, monkeypatch):
+    counts = []
+    for width in (5, 20):
+        columns = {f"c{i}": [1.0 + i, 2.0, 5.0] for i in range(width)}
+        pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+        calls, collect = [], pl.LazyFrame.collect
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                pl.LazyFrame,
+                "collect",
+                lambda self, c=collect, n=calls, **more: n.append(0) or c(self, **more),
+            )
+            open_parquet(tmp_path, "c0")
+        counts.append(len(calls))
+    assert counts[0] == counts[1]

@@ -1,6 +1,5 @@
 """How text files are read: what is detected, what options say, what is refused and why."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -276,7 +275,6 @@ def test_options_go_with_the_encoding(tmp_path):
     np.testing.assert_array_equal(said.encode(read_cells(points)), table.X)
     with pytest.raises(TableError, match="does not take 'a' for text"):
         again.with_options(ReadOptions(categorical=["a"]))
-    assert table.source["read_options"] == dataclasses.asdict(again.read_options)
 
 
 # --- long texts, many columns ---

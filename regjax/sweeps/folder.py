@@ -107,6 +107,7 @@ def data_record(data: Table | ParquetStream) -> dict[str, Any]:
         "target": data.encoding.target,
         "sha256": data.fingerprint,
         "source": dict(data.source),
+        "read_options": data.encoding.read_options.to_json(),
         "notes": list(data.notes),
     }
 

@@ -124,7 +124,7 @@ def load_table(
             groups=groups,
             read_options=options,
         )
-    source |= {"drop": list(drop), "read_options": options.to_json()}
+    source |= {"drop": list(drop)}
     return dataclasses.replace(table, source=source, notes=(*notes, *table.notes))
 
 

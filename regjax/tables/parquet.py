@@ -45,8 +45,7 @@ class ParquetStream:
         encoding: how columns become features; `encoding.feature_names` names them.
         weight: name of the column of sample weights, or None.
         n_rows: of all files, without those that are left out.
-        source: where they came from, for the record: a name, the files, dropped columns, how they
-            were read.
+        source: where they came from, for the record: a name, the files, dropped columns.
         notes: what a user should know of the rows, one sentence each.
     """
 
@@ -187,12 +186,7 @@ def open_parquet(
         columns.append(learn_column(found, n_rows, options))
     encoding = Encoding(tuple(columns), target, "regression", read_options=options)
     check_feature_names(encoding.feature_names)
-    source = {
-        "name": str(path),
-        "files": len(files),
-        "drop": list(drop),
-        "read_options": options.to_json(),
-    }
+    source = {"name": str(path), "files": len(files), "drop": list(drop)}
     stream = ParquetStream(files, encoding, weight, n_rows, source)
     if not options.drop_missing:
         return stream

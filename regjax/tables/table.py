@@ -42,8 +42,7 @@ class Table:
         y: (n_samples,), float64 for a regression, int32 labels for a classification.
         encoding: how both came out of their columns.
         notes: what a user should know of the encoding, one sentence each.
-        source: where it came from, for the record: a name, a file's SHA-256, dropped columns, how
-            it was read.
+        source: where it came from, for the record: a name, a file's SHA-256, dropped columns.
         sample_weight: (n_samples,) of a column of weights, or None.
         groups: (n_samples,) labels, as text, of rows that belong together, or None.
     """
