@@ -24,8 +24,8 @@ from benchmarks.machine import describe, peak_memory_mib
 from regjax.sweeps.catalog import MLPOptions, make_entry
 from regjax.sweeps.engines import run_models
 from regjax.sweeps.job import load_table
+from regjax.sweeps.lanes.options import Options
 from regjax.sweeps.lanes.outcome import SweepRun
-from regjax.sweeps.lanes.run import Options
 from regjax.sweeps.training import split_rows
 
 CASES = (

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import re
 import sys
 from typing import Any
 
 import numpy as np
 
-from regjax._messages import listed
+from regjax._messages import listed, quoted
+
+# Path() makes one slash of two. A single letter is a drive.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def local_path(path: Any, name: str) -> pathlib.Path:
+    """Return a path of the file system.
+
+    Raises:
+        ValueError: for an address such as gs://bucket/run, and for what is no path.
+    """
+    if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
+        raise ValueError(f"{name} must be a path, got {quoted(path)}.")
+    text = os.fspath(path)
+    if not text or _URL.match(text) or "\0" in text:
+        raise ValueError(
+            f"{name} must be a path of this machine's file system, got {quoted(text)}: write to a "
+            "local or a mounted folder, and copy what was written."
+        )
+    return pathlib.Path(text)
 
 
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:

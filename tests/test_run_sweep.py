@@ -40,9 +40,10 @@ from regjax.sweeps.lanes import conductor
 from regjax.sweeps.lanes.chunks import block_shape, halved, make_chunks
 from regjax.sweeps.lanes.compiled import Setting
 from regjax.sweeps.lanes.legs import GroupJob, HostTraining
+from regjax.sweeps.lanes.options import Options
 from regjax.sweeps.lanes.programs import SteppedProgram
 from regjax.sweeps.lanes.results import Rules
-from regjax.sweeps.lanes.run import Options, run_jobs
+from regjax.sweeps.lanes.run import run_jobs
 
 TOL = {"float32": 3e-5, "float64": 1e-12}
 ONE_GO = [function, TRAINING]

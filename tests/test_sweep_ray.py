@@ -27,8 +27,9 @@ from regjax.sweeps import (
 )
 from regjax.sweeps.lanes import ray_engine
 from regjax.sweeps.lanes.legs import EngineError, GroupJob, HostTraining
+from regjax.sweeps.lanes.options import Options
 from regjax.sweeps.lanes.results import Rules
-from regjax.sweeps.lanes.run import Options, run_jobs
+from regjax.sweeps.lanes.run import run_jobs
 from regjax.sweeps.lanes.travel import pack, unpack
 
 # Ray forks to start its processes, after JAX has started threads.

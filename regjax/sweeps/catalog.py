@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
+from regjax._messages import quoted
+from regjax.sweeps.checks import is_whole, numbers, plain_fields
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel, Regularizer
 from regjax.sweeps.strengths import log_range
@@ -31,20 +31,24 @@ class MLPOptions:
     batch_size: int = 32
     learning_rate: float | tuple[float, ...] = 1e-2
 
+    def __post_init__(self) -> None:
+        plain_fields(self)
+
     def rates(self) -> tuple[float, ...]:
         """Return the learning rates to sweep."""
-        given = self.learning_rate
-        return (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
+        return tuple(numbers("learning-rate", self.learning_rate))
 
     def check(self) -> None:
         """Raise ValueError if an option is not positive."""
         for name in ("hidden", "epochs", "batch_size"):
-            if not getattr(self, name) > 0:
-                value = getattr(self, name)
-                raise ValueError(f"{name.replace('_', '-')} must be positive, got {value}.")
-        rates = self.rates()
-        if not rates or min(rates) <= 0 or not np.isfinite(rates).all():
-            raise ValueError(f"learning-rate must be positive, got {self.learning_rate}.")
+            if not is_whole(getattr(self, name), 1):
+                value = quoted(getattr(self, name))
+                raise ValueError(
+                    f"{name.replace('_', '-')} must be positive, a whole number, got {value}."
+                )
+        rates = numbers("learning-rate", self.learning_rate)
+        if not rates or min(rates) <= 0:
+            raise ValueError(f"learning-rate must be positive, got {quoted(self.learning_rate)}.")
         if len(set(rates)) < len(rates):
             raise ValueError("learning-rate holds a rate twice; give each once.")
 
@@ -107,11 +111,12 @@ def model_names(names: Sequence[str]) -> list[str]:
         >>> model_names(["linear", "ridge"])
         ['ridge', 'lasso', 'elastic_net']
     """
-    written = [model for name in names for model in _GROUPS.get(name, (name,))]
+    texts = [name if isinstance(name, str) else quoted(name) for name in names]
+    written = [model for name in texts for model in _GROUPS.get(name, (name,))]
     unknown = [name for name in written if name not in MODELS]
     if unknown or not written:
         raise ValueError(
-            f"There is no model {unknown[0] if unknown else ''!r}; models are "
+            f"There is no model {quoted(unknown[0]) if unknown else f'in {names}'}; models are "
             f"{', '.join(MODELS)}, or the groups {', '.join(_GROUPS)}."
         )
     return list(dict.fromkeys(written))

@@ -17,9 +17,10 @@ from regjax.sweeps.catalog import Entry
 from regjax.sweeps.lanes.arrays import restored
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.legs import GroupJob, HostTraining
+from regjax.sweeps.lanes.options import Options
 from regjax.sweeps.lanes.outcome import SweepRun
 from regjax.sweeps.lanes.results import Rules
-from regjax.sweeps.lanes.run import Options, run_jobs
+from regjax.sweeps.lanes.run import run_jobs
 from regjax.sweeps.lanes.run_lanes import run_lanes
 from regjax.sweeps.lanes.training import Fit, Training
 from regjax.sweeps.least_squares import LeastSquaresModel

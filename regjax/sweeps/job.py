@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from regjax._arrays import check_strength
-from regjax._messages import listed
+from regjax._messages import listed, quoted
 from regjax.datasets import DATASETS, load_dataset
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
+from regjax.sweeps.checks import function, items, one_of, real, seed_list, text
 from regjax.sweeps.engines import fit_all_rows, lane_params, run_models
 from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.lanes.options import Options, options_of
 from regjax.sweeps.lanes.outcome import SweepRun
-from regjax.sweeps.lanes.run import Options
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
 from regjax.sweeps.store import Draw, write_files
@@ -38,6 +39,7 @@ from regjax.tables.reading import reading
 Data = Any
 """A name, a path, a data frame of polars, pandas or Arrow, or a pair of arrays (X, y)."""
 
+_OPTIONS = tuple(name for name in Options._fields if name != "shard")
 _METRICS = (
     "train_loss",
     "validation_loss",
@@ -81,6 +83,11 @@ def load_table(
         >>> load_table("diabetes").X.shape
         (442, 10)
     """
+    for name, value in (("target", target), ("weight", weight), ("groups", groups)):
+        text(name, value)
+    drop = items("drop", drop, "a list of columns")
+    if task is not None:
+        one_of("task", task, ("regression", "classification"))
     options = read_options or ReadOptions()
     notes: list[str] = []
     source: dict[str, Any] = {"name": "data frame"}
@@ -170,7 +177,7 @@ def sweep(
         draw: writes figures into the folder it is given, as `regjax.plots.save_figures`.
         options: how it is run: `out`, `resume`, `overwrite`, `force`, `width`, `workers`,
             `memory`, `devices`, `progress`, as in `run_sweep`. With `out` all that is finished is
-            on disk at once, and the folder holds what `save_run` writes.
+            on disk at once, and the folder holds what `save_run` writes. It has no shards.
 
     Raises:
         ValueError: for arguments or data that cannot be used, before any training.
@@ -186,19 +193,27 @@ def sweep(
         >>> result.verdicts("lasso")[-1]
         'underfitting'
     """
-    check_strength(l1_ratio, "l1_ratio", largest=1.0)
-    mlp = mlp or MLPOptions()
+    how = options_of("sweep", options, _OPTIONS)
+    check_strength(real("l1_ratio", l1_ratio), "l1_ratio", largest=1.0)
+    mlp = MLPOptions() if mlp is None else mlp
+    if not isinstance(mlp, MLPOptions):
+        raise ValueError(f"mlp must be MLPOptions, got {quoted(mlp)}.")
     mlp.check()
-    grid = None if lambdas is None else check_grid(np.atleast_1d(lambdas).tolist())
-    seed_list = _seeds(seeds)
-    if not 0 < validation_fraction < 1:
-        raise ValueError(f"validation_fraction must lie in (0, 1), got {validation_fraction:g}.")
-    if rule not in ("minimum", "one_standard_error"):
-        raise ValueError(f"rule must be 'minimum' or 'one_standard_error', got {rule!r}.")
-    if rule == "one_standard_error" and len(seed_list) < 2:
+    if draw is not None:
+        function("draw", draw)
+    grid = None if lambdas is None else check_grid(lambdas)
+    chosen_seeds = seed_list(seeds)
+    if not 0 < real("validation_fraction", validation_fraction) < 1:
+        raise ValueError(
+            f"validation_fraction must lie in (0, 1), got {quoted(validation_fraction)}."
+        )
+    one_of("rule", rule, ("minimum", "one_standard_error"))
+    if rule == "one_standard_error" and len(chosen_seeds) < 2:
         raise ValueError("A single seed tells no standard error: use two seeds or more.")
     if isinstance(models, str):
         models = [part.strip() for part in models.split(",")]
+    elif models is not None:
+        models = items("models", models, "names of models, as 'lasso' or ['ridge', 'lasso']")
     named = None if models is None else model_names(models)
     if not isinstance(data, Table):
         table = load_table(data, target, task=task, drop=drop, read_options=read_options)
@@ -229,7 +244,7 @@ def sweep(
         "models": names,
         "lambdas": {name: list(entry.lambdas) for name, entry in entries.items()},
         "l1_ratio": l1_ratio,
-        "seeds": seed_list,
+        "seeds": chosen_seeds,
         "validation_fraction": validation_fraction,
         "rule": rule,
         "task": table.encoding.task,
@@ -242,7 +257,7 @@ def sweep(
         results.append(result)
         return {} if folder is None else write_files(result, folder, draw)
 
-    run = run_models(table, entries, seed_list, n_validation, Options(**options), finish)
+    run = run_models(table, entries, chosen_seeds, n_validation, how, finish)
     if not results:
         finish(run, None)
     return results[-1]
@@ -298,14 +313,3 @@ def _lane_table(run: SweepRun, entries: dict[str, Entry]) -> pl.DataFrame:
         parts.append(rows.select(*columns, *metrics).with_columns(status))
     # What a model does not measure is NaN.
     return pl.concat(parts).with_columns(pl.col(name).fill_null(np.nan) for name in _METRICS)
-
-
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, bool):
-        raise ValueError("seeds must be a number of seeds or a list of them, got a truth value.")
-    if isinstance(seeds, int | np.integer):
-        seeds = range(int(seeds))
-    chosen = [int(seed) for seed in seeds]
-    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
-        raise ValueError(f"seeds must be at least one, non-negative and distinct, got {seeds!r}.")
-    return chosen

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from regjax._messages import quoted
+from regjax.sweeps.checks import MOST, is_real, is_whole, numbers, whole
+
 CLASSIC_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Powers of ten from 1e-4 to 1."""
 
@@ -17,16 +20,18 @@ def log_range(low: float, high: float, n: int) -> tuple[float, ...]:
         >>> log_range(0.01, 1.0, 3)
         (0.01, 0.1, 1.0)
     """
-    if not (np.isfinite(low) and np.isfinite(high) and 0 < low < high and n >= 2):
+    if not (is_real(low) and is_real(high) and 0 < low < high and is_whole(n, 2)):
         raise ValueError(
-            f"A range needs 0 < low < high and at least 2 values, got {low:g}:{high:g}:{n}."
+            "A range low:high:n needs finite 0 < low < high and a whole n of at least 2 values, "
+            f"got {quoted(low)}:{quoted(high)}:{quoted(n)}."
         )
+    whole("n", n, 2, MOST)
     values = np.geomspace(low, high, n)
     # geomspace leaves noise in the last digits, which would end up in tables and file names.
     return tuple(float(f"{value:.6g}") for value in values)
 
 
-def check_grid(values: Iterable[float]) -> tuple[float, ...]:
+def check_grid(values: float | Iterable[float]) -> tuple[float, ...]:
     """Return strengths as floats, in the given order.
 
     Raises:
@@ -36,12 +41,12 @@ def check_grid(values: Iterable[float]) -> tuple[float, ...]:
         >>> check_grid([0, 0.1])
         (0.0, 0.1)
     """
-    grid = tuple(float(value) for value in values)
+    grid = tuple(numbers("lambdas", values))
     if not grid:
-        raise ValueError("The grid of strengths is empty; give at least one lambda.")
+        raise ValueError(f"lambdas is empty: give at least one strength, got {quoted(values)}.")
     bad = [value for value in grid if not (np.isfinite(value) and value >= 0)]
     if bad:
-        raise ValueError(f"Strengths must be finite and at least 0, got {bad[0]:g}.")
+        raise ValueError(f"lambdas must be finite and at least 0, got {bad[0]:g}.")
     if len(set(grid)) < len(grid):
         raise ValueError("The grid holds a strength twice; give each lambda once.")
     return grid
@@ -54,6 +59,8 @@ def parse_grid(text: str) -> tuple[float, ...]:
         >>> parse_grid("1e-2:1:3")
         (0.01, 0.1, 1.0)
     """
+    if not isinstance(text, str):
+        raise ValueError(f"A grid is text such as 1e-4:1:9, got {quoted(text)}.")
     if text.strip() == "classic":
         return CLASSIC_GRID
     try:

@@ -38,7 +38,7 @@ def named_leaves(tree: Tree) -> tuple[dict[str, Any], Any]:
 def to_bytes(tree: Tree) -> bytes:
     """Return the arrays of a tree as bytes; random keys as their data."""
     leaves, _ = named_leaves(tree)
-    return safetensors.numpy.save({name: _plain(leaf) for name, leaf in leaves.items()})
+    return safetensors.numpy.save({name: host_array(leaf) for name, leaf in leaves.items()})
 
 
 def arrays_from(data: bytes) -> dict[str, np.ndarray]:
@@ -77,7 +77,8 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _plain(leaf: Any) -> np.ndarray:
+def host_array(leaf: Any) -> np.ndarray:
+    """Return an array as NumPy has it; random keys as their data."""
     array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
     return np.ascontiguousarray(array).reshape(array.shape)
 

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regjax._messages import quoted
+from regjax.sweeps.checks import MOST, flag, is_real, is_whole, items, seed_list, shown, whole
+
 Value = float | int | str | bool | None
 
 SEED = "seed"
@@ -52,14 +55,17 @@ class Uniform:
 
     def at(self, shares: np.ndarray) -> np.ndarray:
         """Return the numbers at these shares of the range, in [0, 1)."""
-        bounded = math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high
+        flag("log", self.log)
+        flag("whole", self.whole)
+        bounded = is_real(self.low) and is_real(self.high) and self.low < self.high
         if not bounded or (self.log and self.low <= 0):
             raise ValueError(
-                f"A range needs low < high, and low > 0 if it is logarithmic, got {self}."
+                "A range needs numbers low < high, and low > 0 if it is logarithmic, got "
+                f"{shown(self)}."
             )
         if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
             raise ValueError(f"A range of whole numbers needs whole ends, got {self}.")
-        low, high = float(self.low), float(self.high) + self.whole
+        low, high = float(self.low), float(self.high) + bool(self.whole)
         if self.log:
             values = np.exp(np.log(low) + shares * (np.log(high) - np.log(low)))
         else:
@@ -105,6 +111,7 @@ class Grid:
     def product(**axes: Iterable[Value] | Static) -> Grid:
         """Return every combination of the values, the last axis running fastest."""
         lists = {name: _values(name, axis) for name, axis in axes.items()}
+        _check_size({name: len(values) for name, values in lists.items()})
         rows = list(itertools.product(*lists.values()))
         columns = zip(*rows, strict=True) if rows else [() for _ in lists]
         return _checked(dict(zip(lists, columns, strict=True)), _static(axes, lists))
@@ -118,6 +125,7 @@ class Grid:
     @staticmethod
     def random(n: int, /, *, random_state: int = 0, **ranges: Uniform) -> Grid:
         """Return `n` lanes drawn at random from the ranges."""
+        n = _check_draw(n, random_state, ranges)
         return _drawn(np.random.default_rng(random_state).random((n, len(ranges))), ranges)
 
     @staticmethod
@@ -128,13 +136,47 @@ class Grid:
         """
         from scipy.stats import qmc
 
+        n = _check_draw(n, random_state, ranges)
         points = qmc.Sobol(len(ranges), rng=np.random.default_rng(random_state))
         return _drawn(points.random_base2(max(n - 1, 0).bit_length())[:n], ranges)
+
+    @staticmethod
+    def of(grid: Grid | Mapping[str, Iterable[Value] | Static], seeds: Any = None) -> Grid:
+        """Return a grid, or the product of a dictionary of lists, under every seed.
+
+        Args:
+            grid: the grid, or lists of values by name.
+            seeds: how many, or which; by default those of the grid.
+
+        Raises:
+            ValueError: if it is neither, or if both name seeds.
+
+        Example:
+            >>> Grid.of({"lambda_": [0.1, 1.0]}, seeds=3) == Grid.product(
+            ...     lambda_=[0.1, 1.0], seed=range(3)
+            ... )
+            True
+        """
+        if isinstance(grid, Mapping) and all(isinstance(name, str) for name in grid):
+            grid = Grid.product(**grid)
+        if not isinstance(grid, Grid):
+            raise ValueError(
+                "grid must be a Grid, as Grid.product(lambda_=[0.1, 1.0]), or a dictionary of "
+                f"lists by name, got {quoted(grid)}."
+            )
+        if seeds is None:
+            return grid
+        if SEED in grid.columns:
+            raise ValueError(f"The grid has a column seed: leave out seeds={quoted(seeds)}.")
+        return grid * Grid.product(seed=seed_list(seeds))
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
     def __mul__(self, other: Grid) -> Grid:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        _check_size({"the left grid": len(self), "the right grid": len(other)})
         twice = set(self.columns) & set(other.columns)
         if twice:
             raise ValueError(f"Both grids have a column {sorted(twice)[0]!r}.")
@@ -143,6 +185,8 @@ class Grid:
         return _checked(mine | theirs, self.static | other.static)
 
     def __add__(self, other: Grid) -> Grid:
+        if not isinstance(other, Grid):
+            return NotImplemented
         names = dict.fromkeys([*self.columns, *other.columns])
         columns = {
             name: [
@@ -206,9 +250,16 @@ class Grid:
 
 def _values(name: str, axis: Iterable[Value] | Static) -> list[Value]:
     if isinstance(axis, str):
-        raise ValueError(f"{name} must be a list of values, got the text {axis!r}.")
+        raise ValueError(f"{name} must be a list of values, got the text {quoted(axis)}.")
     static = isinstance(axis, Static)
-    values = list(axis.values if isinstance(axis, Static) else axis)
+    given = axis.values if isinstance(axis, Static) else axis
+    number = is_real(given) and not isinstance(axis, Static)
+    wanted = f"a list of values{f', as [{given}]' if number else ''}"
+    if number and name == SEED:
+        wanted += f" or range({given})"
+    values = items(name, given, wanted)
+    if not values:
+        raise ValueError(f"The grid is empty: give {name} at least one value, got {given!r}.")
     return [_plain(name, value, static or name == SEED) for value in values]
 
 
@@ -219,13 +270,13 @@ def _plain(name: str, value: Any, whole: bool) -> Value:
     if isinstance(value, np.bool_):
         return bool(value)
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
+        number = math.nan if isinstance(value, bytes) else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{name} holds {value!r}: a grid holds numbers, text, truth values and None."
+            f"{name} holds {quoted(value)}: a grid holds numbers, text, truth values and None."
         ) from error
     if not math.isfinite(number):
-        raise ValueError(f"{name} holds {number}: hyperparameters must be finite.")
+        raise ValueError(f"{name} holds {quoted(value)}: hyperparameters must be finite numbers.")
     # -0.0 and 0.0 are one value, and so one lane.
     return int(value) if whole and number == int(number) else number + 0.0
 
@@ -243,10 +294,27 @@ def _static(axes: Mapping[str, Any], lists: Mapping[str, list[Value]]) -> frozen
     return frozenset(text | {name for name, axis in axes.items() if isinstance(axis, Static)})
 
 
+def _check_size(sizes: Mapping[str, int]) -> None:
+    """Raise ValueError if there are too many combinations to make a table of them."""
+    if math.prod(sizes.values()) > MOST:
+        text = " x ".join(f"{size:,} of {name}" for name, size in sizes.items())
+        raise ValueError(f"The grid would hold more than {MOST:,} lanes: {text}.")
+
+
+def _check_draw(n: object, random_state: object, ranges: Mapping[str, object]) -> int:
+    """Return how many lanes to draw, or raise ValueError for what cannot be drawn."""
+    for name, axis in ranges.items():
+        if not isinstance(axis, Uniform):
+            raise ValueError(
+                f"{name} must be a range, Uniform(low, high), to be drawn from, got {quoted(axis)}."
+            )
+    whole("random_state", random_state, 0)
+    if not ranges or is_whole(n, 0, 0):
+        raise ValueError(f"The grid is empty: draw n lanes of at least one range, got n={n!r}.")
+    return whole("n", n, 1, MOST)
+
+
 def _drawn(shares: np.ndarray, ranges: Mapping[str, Uniform]) -> Grid:
-    wrong = [name for name, axis in ranges.items() if not isinstance(axis, Uniform)]
-    if wrong:
-        raise ValueError(f"{wrong[0]} must be a range, Uniform(low, high), to be drawn from.")
     columns = {name: axis.at(shares[:, i]) for i, (name, axis) in enumerate(ranges.items())}
     return Grid.zipped(**{name: values.tolist() for name, values in columns.items()})
 

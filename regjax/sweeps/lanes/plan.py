@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax.sweeps.lanes.arrays import named_leaves
+from regjax.sweeps.lanes.arrays import host_array, named_leaves
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.grid import Grid, Group
@@ -207,7 +207,7 @@ def _hash_arrays(tree: Any) -> str:
     leaves, structure = named_leaves(tree)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves.values():
-        array = np.ascontiguousarray(np.asarray(leaf))
+        array = host_array(leaf)
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(array.view(np.uint8).data if array.ndim else array.tobytes())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Tree
+from regjax.sweeps.checks import arrays
 from regjax.sweeps.lanes.compiled import (
     Arguments,
     BlockProgram,
@@ -282,7 +283,9 @@ def trace_function(
     options = json.loads(choices)
 
     def run(hyperparameters: Tree, key: jax.Array, shared: Tree) -> Tree:
-        return jax.tree.map(jnp.asarray, train(hyperparameters, key, *shared, **options))
+        output = train(hyperparameters, key, *shared, **options)
+        arrays("What the training function returns", output)
+        return jax.tree.map(jnp.asarray, output)
 
     with setting.precision():
         return BlockProgram(run, setting, Arguments(*_shapes(setting, names), shared.tree))
@@ -310,6 +313,7 @@ def _trace_training(
     def start(hyperparameters: Tree, per_seed: Tree, common: Tree) -> Carry:
         key, prepared = per_seed
         state = training.init(hyperparameters, key, *prepared, *common, **options)
+        arrays("The state that init returns", state)
         state = jax.tree.map(jnp.asarray, state)
         return Carry(state, jnp.int32(0), tuple(~found for found in _holds_nan(state)))
 
@@ -350,7 +354,7 @@ def _trace_training(
         begin = BlockProgram(start, setting, Arguments(hyperparameters, per_seed, common))
         params = None
         if training.params is not None:
-            params = jax.jit(jax.vmap(jax.vmap(training.params)))
+            params = jax.jit(jax.vmap(jax.vmap(functools.partial(_params_of, training))))
             texts.append(params.lower(begin.output.state).as_text())
         per_lane = (begin.output, hyperparameters, jax.ShapeDtypeStruct(setting.shape, bool))
         index = jax.ShapeDtypeStruct((), jnp.int32)
@@ -369,6 +373,13 @@ def _compile_prepare(
     if setting.shape.seeds > 1:
         return jax.jit(jax.vmap(of_seed, in_axes=(0, None)))
     return jax.jit(lambda keys, shared: jax.tree.map(lambda x: x[None], of_seed(keys[0], shared)))
+
+
+def _params_of(training: Training, state: Tree) -> Tree:
+    assert training.params is not None
+    params = training.params(state)
+    arrays("What params returns", params)
+    return params
 
 
 def _kinds(metrics: Any) -> dict[str, tuple[int, ...]]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 
 from regjax._arrays import Tree
+from regjax._messages import quoted
+from regjax.sweeps.checks import arrays, function, is_whole, one_of, text
 from regjax.sweeps.folder import check_folder
 from regjax.sweeps.lanes.chunks import make_chunks
 from regjax.sweeps.lanes.compiled import Shape
-from regjax.sweeps.lanes.conductor import Conductor, Progress
-from regjax.sweeps.lanes.grid import Grid
+from regjax.sweeps.lanes.conductor import Conductor
+from regjax.sweeps.lanes.grid import Grid, Static, Value
 from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
 from regjax.sweeps.lanes.locks import StoreError
+from regjax.sweeps.lanes.options import Engine, Options, options_of
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
 from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, write_run
 from regjax.sweeps.lanes.plan import (
@@ -36,29 +39,12 @@ from regjax.sweeps.lanes.store import Store
 from regjax.sweeps.lanes.training import Training, TrainingFunction
 from regjax.sweeps.lanes.width import default_memory, default_workers
 
-Engine = Literal["threads", "ray"] | Ray
-
-
-class Options(NamedTuple):
-    """How a sweep is run; see `run_sweep`."""
-
-    width: int | None = None
-    workers: int | None = None
-    memory: int | None = None
-    devices: Sequence[Any] | None = None
-    out: str | pathlib.Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    force: bool = False
-    shard: Shard | None = None
-    engine: Engine = "threads"
-    progress: Callable[[Progress], object] | None = None
-
 
 def run_sweep(
     train: TrainingFunction | Training,
-    grid: Grid,
+    grid: Grid | Mapping[str, Iterable[Value] | Static],
     *shared: Tree,
+    seeds: int | Sequence[int] | None = None,
     metric: str | None = None,
     mode: Mode = "min",
     stopping: Stopping | None = None,
@@ -85,8 +71,10 @@ def run_sweep(
     Args:
         train: a pure function `(hyperparameters, key, *shared, **choices) -> metrics` or a `Fit`,
             or a `Training` in steps.
-        grid: the lanes; its column `seed` makes the keys, its choices arrive by keyword.
-        shared: arrays that all lanes share, never copied per lane.
+        grid: the lanes, or a dictionary of lists by name, of which all combinations are run; its
+            column `seed` makes the keys, its choices arrive by keyword.
+        shared: trees of arrays that all lanes share, never copied per lane.
+        seeds: how many seeds, or which, for a grid without a column `seed`; by default one, 0.
         metric: the metric that ranks settings, and that must be finite in a lane.
         mode: "min" if it is to be small, "max" if large.
         stopping: `EarlyStopping` or `SuccessiveHalving`; both need a `Training` and a metric.
@@ -109,7 +97,7 @@ def run_sweep(
         engine: "threads" of this process, or "ray" for the machines of a Ray cluster; a `Ray` says
             which cluster, and what a leg takes of it.
         progress: called with a `Progress` after every leg, and closed at the end if it has a
-            `close`; `show_progress()` is one.
+            `close`; True stands for `show_progress()`.
 
     Raises:
         ValueError: for arguments that cannot be used, before any training; `StoreError` for a
@@ -127,11 +115,20 @@ def run_sweep(
         >>> run.table.shape, run.best().lambda_
         ((12, 6), 0.3)
     """
+    how = options_of("run_sweep", options)
+    if not isinstance(train, Training):
+        function("train", train)
+    one_of("dtype", dtype, ("float32", "float64"))
+    for i, tree in enumerate(shared):
+        arrays(f"shared[{i}]", tree)
+    grid = Grid.of(grid, seeds)
     jobs = [
         GroupJob(train, group.choices, tuple(grid.arrays(group.lanes)), shared, dtype)
         for group in grid.groups()
     ]
-    return run_jobs(jobs, grid, Rules(metric, mode, stopping, keep), Options(**options))
+    # As a plain number it can be stored.
+    kept = keep if isinstance(keep, str) or not is_whole(keep) else int(keep)
+    return run_jobs(jobs, grid, Rules(metric, mode, stopping, kept), how)
 
 
 def run_jobs(
@@ -282,35 +279,24 @@ def _reasons(failures: Mapping[int, Exception]) -> dict[int, str]:
 
 
 def _check(jobs: Sequence[GroupJob], rules: Rules, options: Options) -> None:
-    """Raise ValueError for arguments that do not go together."""
+    """Raise ValueError for arguments that cannot be, or do not go together."""
     trainings = [job.train for job in jobs if isinstance(job.train, Training)]
     for training in trainings:
         training.check()
-    if rules.mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {rules.mode!r}.")
-    if rules.keep != "all" and (not isinstance(rules.keep, int) or rules.keep < 0):
-        raise ValueError(f"keep must be a number of lanes from 0, or 'all', got {rules.keep!r}.")
+    text("metric", rules.metric)
+    one_of("mode", rules.mode, ("min", "max"))
+    if not (rules.keep == "all" if isinstance(rules.keep, str) else is_whole(rules.keep, 0)):
+        raise ValueError(
+            f"keep must be a number of settings from 0, or 'all', got {quoted(rules.keep)}."
+        )
     if rules.stopping is not None:
+        if not isinstance(rules.stopping, EarlyStopping | SuccessiveHalving):
+            raise ValueError(
+                "stopping must be an EarlyStopping or a SuccessiveHalving, got "
+                f"{quoted(rules.stopping)}."
+            )
         rules.stopping.check()
         if rules.metric is None or len(trainings) < len(jobs):
             raise ValueError(f"{type(rules.stopping).__name__} needs a metric and a Training.")
-    for job in jobs:
-        if job.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {job.dtype!r}.")
-    for name in ("width", "workers", "memory"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
-    if not isinstance(options.engine, Ray) and options.engine not in ("threads", "ray"):
-        raise ValueError(f"engine must be 'threads', 'ray' or a Ray, got {options.engine!r}.")
-    if options.engine != "threads":
-        _ray(options.engine).check()
-    if options.shard is None:
-        return
-    i, n = options.shard
-    if not 1 <= i <= n:
-        raise ValueError(f"shard must be (i, n) with 1 <= i <= n, got ({i}, {n}).")
-    if options.out is None:
-        raise ValueError("A shard needs a folder for its file: name it with out.")
-    if isinstance(rules.stopping, SuccessiveHalving):
+    if options.shard is not None and isinstance(rules.stopping, SuccessiveHalving):
         raise ValueError("SuccessiveHalving compares all lanes: run it without shards.")

@@ -11,6 +11,9 @@ import jax
 import numpy as np
 
 from regjax._arrays import Tree
+from regjax._messages import quoted
+from regjax.sweeps.checks import MOST, function, one_of, seed_list, whole
+from regjax.sweeps.checks import arrays as check_arrays
 from regjax.sweeps.lanes.compiled import Arguments, Hashable, Setting, Shape
 from regjax.sweeps.lanes.programs import trace_function
 from regjax.sweeps.lanes.training import TrainingFunction
@@ -51,7 +54,7 @@ def run_lanes(
         train: pure function of `(hyperparameters, key, *shared)`; it returns any tree of arrays.
             As with `jax.jit`, the same function object is traced once per set of shapes.
         hyperparameters: arrays of one length by name; entry i of each makes up lane i.
-        seeds: how many, or which; one run of all lanes for each.
+        seeds: how many, or which, distinct; one run of all lanes for each.
         shared: unbatched arguments, NumPy or JAX arrays.
         dtype: precision of the hyperparameters, and of 64-bit mode for the program.
         width: lanes of a seed at a time; by default all of them.
@@ -69,14 +72,28 @@ def run_lanes(
         [[2. 4. 6.]
          [2. 4. 6.]]
     """
-    seeds = range(seeds) if isinstance(seeds, int) else seeds
-    lanes = {name: np.asarray(values, dtype) for name, values in hyperparameters.items()}
+    function("train", train)
+    one_of("dtype", dtype, ("float32", "float64"))
+    if progress is not None:
+        function("progress", progress)
+    width, workers = (
+        None if value is None else whole(name, value, 1)
+        for name, value in (("width", width), ("workers", workers))
+    )
+    for i, tree in enumerate(shared):
+        check_arrays(f"shared[{i}]", tree)
+    seeds = seed_list(seeds)
+    lanes = _columns(hyperparameters, dtype)
     shapes = {name: values.shape for name, values in lanes.items()}
     if not lanes or len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
         raise ValueError(f"Hyperparameters must be lists of one length, got shapes {shapes}.")
     n_lanes = next(iter(lanes.values())).size
-    if n_lanes == 0 or not seeds:
-        raise ValueError("The grid is empty: give at least one strength and one seed.")
+    if n_lanes == 0:
+        raise ValueError(f"The grid is empty: give at least one value of {', '.join(lanes)}.")
+    if n_lanes * len(seeds) > MOST:
+        raise ValueError(
+            f"The grid would hold more than {MOST:,} lanes: {n_lanes:,} under {len(seeds):,} seeds."
+        )
     width = min(width or n_lanes, n_lanes)
     devices = jax.local_devices()[:1]
     workers = workers or default_workers(devices)
@@ -119,3 +136,23 @@ def run_lanes(
     ]
     outputs = jax.tree.map(lambda *seed: np.stack(seed), *rows)
     return LaneRun(outputs, compile_seconds, time.perf_counter() - started)
+
+
+def _columns(hyperparameters: object, dtype: str) -> dict[str, np.ndarray]:
+    """Return the arrays of the lanes by name."""
+    if not isinstance(hyperparameters, Mapping):
+        raise ValueError(
+            f"hyperparameters must be a dictionary of lists by name, got {quoted(hyperparameters)}."
+        )
+    columns = {}
+    for name, values in hyperparameters.items():
+        try:
+            array = np.asarray(values)
+        except ValueError:
+            array = np.asarray("ragged")
+        if not (array.dtype.kind in "biuf" or array.dtype == jax.numpy.bfloat16):
+            raise ValueError(
+                f"hyperparameters[{name!r}] must be a list of numbers, got {quoted(values)}."
+            )
+        columns[name] = array.astype(dtype)
+    return columns

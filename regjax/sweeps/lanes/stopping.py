@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from regjax.sweeps.checks import is_real, is_whole, plain_fields, shown
 from regjax.sweeps.lanes.ranking import ranked_settings
 
 Mode = Literal["min", "max"]
@@ -60,9 +61,16 @@ class EarlyStopping:
     patience: int
     min_delta: float = 0.0
 
+    def __post_init__(self) -> None:
+        plain_fields(self)
+
     def check(self) -> None:
-        if self.patience < 1 or not self.min_delta >= 0:
-            raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {self}.")
+        """Raise ValueError for numbers that cannot be."""
+        if not (is_whole(self.patience, 1) and is_real(self.min_delta, 0)):
+            raise ValueError(
+                "EarlyStopping needs patience >= 1 and min_delta >= 0, a whole and a finite "
+                f"number, got {shown(self)}."
+            )
 
     def begin(self, shape: tuple[int, ...]) -> Watch:
         """Return what is known of runs, in an array of this shape, before any evaluation."""
@@ -112,9 +120,16 @@ class SuccessiveHalving:
     first: int
     factor: int = 3
 
+    def __post_init__(self) -> None:
+        plain_fields(self)
+
     def check(self) -> None:
-        if self.first < 1 or self.factor < 2:
-            raise ValueError(f"SuccessiveHalving needs first >= 1 and factor >= 2, got {self}.")
+        """Raise ValueError for numbers that cannot be."""
+        if not (is_whole(self.first, 1) and is_whole(self.factor, 2)):
+            raise ValueError(
+                "SuccessiveHalving needs first >= 1 and factor >= 2, whole numbers, got "
+                f"{shown(self)}."
+            )
 
     def rungs(self, n_steps: int) -> tuple[int, ...]:
         """Return the steps of the rungs below `n_steps`."""

@@ -18,6 +18,11 @@ from typing import Any, NamedTuple
 import jax
 
 from regjax._arrays import Tree
+from regjax._messages import quoted
+from regjax.sweeps.checks import function, is_whole, plain_fields, whole
+
+# Steps are counted in 32 bits.
+_MOST_STEPS = 2**31 - 1
 
 
 class Fit(NamedTuple):
@@ -73,16 +78,27 @@ class Training:
     prepare: Callable[..., tuple] | None = None
     params: Callable[[Tree], Tree] | None = None
 
+    def __post_init__(self) -> None:
+        plain_fields(self)
+
     def check(self) -> None:
-        """Raise ValueError if the numbers of steps do not fit each other."""
+        """Raise ValueError for what is no function, and for numbers of steps that do not fit."""
+        for name in ("init", "step", "evaluate"):
+            function(name, getattr(self, name))
+        for name in ("prepare", "params"):
+            if getattr(self, name) is not None:
+                function(name, getattr(self, name))
         every, between = self.evaluate_every, self.checkpoint_every
-        for name, value in (("n_steps", self.n_steps), ("evaluate_every", every)):
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"{name} must be a whole number from 1, got {value!r}.")
-        if between is not None and (between < 1 or between % (every or self.n_steps)):
+        whole("n_steps", self.n_steps, 1, _MOST_STEPS)
+        if every is not None:
+            whole("evaluate_every", every, 1)
+        between_evaluations = every or self.n_steps
+        if between is not None and not (
+            is_whole(between, 1) and between % between_evaluations == 0
+        ):
             raise ValueError(
-                f"checkpoint_every must be a multiple of evaluate_every, {every or self.n_steps}, "
-                f"got {between}."
+                f"checkpoint_every must be a multiple of evaluate_every, {between_evaluations}, "
+                f"got {quoted(between)}."
             )
 
     def as_function(self) -> TrainingFunction:
