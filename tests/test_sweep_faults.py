@@ -266,11 +266,11 @@ CHANGES = {
     "evaluate_every": (
         "stepped",
         {"train": dataclasses.replace(SAVING, evaluate_every=4)},
-        "arguments",
+        "arguments: evaluate_every was 2, now it is 4",
     ),
-    "keep": ("pure", {"keep": 1}, "arguments"),
-    "mode": ("pure", {"mode": "max"}, "arguments"),
-    "stopping": ("stopping", {"stopping": EarlyStopping(2)}, "arguments"),
+    "keep": ("pure", {"keep": 1}, "arguments: keep was 2, now it is 1"),
+    "mode": ("pure", {"mode": "max"}, "arguments: mode was 'min', now it is 'max'"),
+    "stopping": ("stopping", {"stopping": EarlyStopping(2)}, "arguments: stopping was .*now .*=2"),
     "both": ("pure", {"train": _other_function, "shared": (X + 1, Y)}, "code, data"),
 }
 
@@ -280,7 +280,7 @@ def test_a_changed_sweep_is_resumed_by_force_alone(monkeypatch, tmp_path, change
     kind, other, named = CHANGES[change]
     out = tmp_path / "run"
     assert killed_after(monkeypatch, 45, kind, out) is None
-    with pytest.raises(StoreError, match=f"has other {named}: .*or force it"):
+    with pytest.raises(StoreError, match=f"has other {named}.*or force it"):
         run(kind, out, resume=True, **other)
     forced = run(kind, out, resume=True, force=True, **other)
     assert set(forced.table["status"]) <= {"done", "stopped"}
@@ -291,8 +291,13 @@ def test_a_sweep_of_another_grid_is_not_resumed_at_all(monkeypatch, tmp_path):
     out = tmp_path / "run"
     assert killed_after(monkeypatch, 45, "pure", out) is None
     for force in (False, True):
-        with pytest.raises(StoreError, match="another grid"):
-            run("pure", out, resume=True, force=force, grid=lanes(3, 2))
+        for grid, change in (
+            (lanes(3, 2), r"lambda_ was 0.01, 0.02 and is now 0.01, 0.02, 0.04\)"),
+            (lanes(2, 3), r"seed was 0, 1 and is now 0, 1, 2\)"),
+            (Grid.product(x=[1.0]), "lambda_ was 0.01, 0.02 and is now missing"),
+        ):
+            with pytest.raises(StoreError, match=rf"another grid \({change}"):
+                run("pure", out, resume=True, force=force, grid=grid)
 
 
 def test_when_checkpoints_are_made_may_change(monkeypatch, undisturbed, tmp_path):

@@ -8,6 +8,7 @@ import operator
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -41,6 +42,8 @@ def run_models(
     n_validation: int,
     options: Options,
     write: Write,
+    *,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> SweepRun:
     """Fit every strength of every model under every seed's split, and measure it on both parts.
 
@@ -51,6 +54,7 @@ def run_models(
         n_validation: rows held out.
         options: how the sweep is run.
         write: writes the files of the finished sweep.
+        arguments: by name, what a resumed sweep must have too.
     """
     grids = [
         Grid.product(model=[name], lambda_=entry.lambdas, **dict(entry.others), seed=seeds)
@@ -63,7 +67,7 @@ def run_models(
         train = _training(entry, len(table.y), n_validation)
         names = tuple(grid.arrays(group.lanes))
         jobs.append(GroupJob(train, {}, names, conditioned(table, entry), entry.model.dtype))
-    return run_jobs(jobs, grid, _RULES, options, write=write)
+    return run_jobs(jobs, grid, _RULES, options, arguments=arguments, write=write)
 
 
 def lane_params(run: SweepRun, entry: Entry, rate: float | None, n_features: int) -> Params:

@@ -257,7 +257,16 @@ def sweep(
         results.append(result)
         return {} if folder is None else write_files(result, folder, draw)
 
-    run = run_models(table, entries, chosen_seeds, n_validation, how, finish)
+    perceptron = {name: getattr(mlp, name) for name in ("hidden", "epochs", "batch_size")}
+    run = run_models(
+        table,
+        entries,
+        chosen_seeds,
+        n_validation,
+        how,
+        finish,
+        arguments={"validation_fraction": validation_fraction, **perceptron},
+    )
     if not results:
         finish(run, None)
     return results[-1]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regjax._messages import listed, quoted
 from regjax.sweeps.lanes.arrays import host_array, named_leaves
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, make_chunks
 from regjax.sweeps.lanes.compiled import Shape
@@ -168,17 +169,39 @@ def chunks_of(
 
 
 def fingerprint(
-    grid: Grid, programs: Programs, shapes: Mapping[int, Shape], rules: Rules
+    grid: Grid,
+    programs: Programs,
+    shapes: Mapping[int, Shape],
+    rules: Rules,
+    arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what must be the same when a sweep is taken up again, part by part."""
+    """Return what must be the same when a sweep is resumed, part by part.
+
+    Args:
+        grid: of the lanes.
+        programs: of the groups.
+        shapes: of the blocks of every group.
+        rules: what is kept and who leaves early.
+        arguments: more that shapes results, by name.
+    """
     jobs = programs.jobs
-    steps = [(job.dtype, job.n_steps, getattr(job.train, "evaluate_every", None)) for job in jobs]
     texts = [programs.get(number, shape).text for number, shape in shapes.items()]
+    named = {
+        "metric": rules.metric,
+        "mode": rules.mode,
+        "stopping": None if rules.stopping is None else str(rules.stopping),
+        "keep": rules.keep,
+        "dtype": _of_all([job.dtype for job in jobs]),
+        "n_steps": _of_all([job.n_steps for job in jobs]),
+        "evaluate_every": _of_all([getattr(job.train, "evaluate_every", None) for job in jobs]),
+        **arguments,
+    }
     return {
         "grid": _hash(json.dumps([grid.ids, sorted(grid.static)]).encode()),
         "code": _hash("\n".join(texts).encode()),
         "data": _hash(*(_hash_arrays(job.shared).encode() for job in jobs)),
-        "arguments": _hash(repr((rules, steps)).encode()),
+        # As the store gives them back.
+        "arguments": json.loads(json.dumps(named)),
     }
 
 
@@ -194,13 +217,42 @@ def environment(devices: Sequence[Any]) -> dict[str, Any]:
 
 
 def check_same(stored: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raise StoreError if a stored sweep is another one than this."""
+    """Raise StoreError if a stored sweep is another one than this, and say what changed."""
     other = [name for name in found if stored.get(name) != found[name]]
-    if other:
-        raise StoreError(
-            f"The sweep to resume has other {', '.join(other)}: give it what it began with, begin "
-            "anew in another folder, or force it."
-        )
+    if not other:
+        return
+    before, now = dict(stored["arguments"]), dict(found["arguments"])
+    changes = [
+        f"{name} was {quoted(before.get(name))}, now it is {quoted(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    what = f"{'; '.join(changes)}. Give" if changes else "give"
+    raise StoreError(
+        f"The sweep to resume has other {', '.join(other)}: {what} it what it began with, begin "
+        "anew in another folder, or force it."
+    )
+
+
+def check_grid(stored: Mapping[str, Any], grid: Grid) -> None:
+    """Raise StoreError if a stored sweep has another grid, and say what changed."""
+    before = {name: tuple(values) for name, values in stored["columns"].items()}
+    static = {*stored["static"]} ^ grid.static
+    if before == dict(grid.columns) and not static:
+        return
+    changes = [f"{name} is Static in one of them alone" for name in sorted(static)]
+    for name in dict.fromkeys([*before, *grid.columns]):
+        was, now = (list(dict.fromkeys(c.get(name, ()))) for c in (before, grid.columns))
+        if was != now:
+            text = " and is now ".join(listed(values, 6) or "missing" for values in (was, now))
+            changes.append(f"{name} was {text}")
+    what = "; ".join(changes) or "the same values in other combinations or another order"
+    raise StoreError(f"The stored sweep has another grid ({what}): begin anew in another folder.")
+
+
+def _of_all(values: Sequence[Any]) -> Any:
+    """Return the value that all groups have, or a list of those of every group."""
+    return values[0] if len(set(values)) == 1 else list(values)
 
 
 def _hash_arrays(tree: Any) -> str:

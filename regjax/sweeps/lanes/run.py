@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
@@ -26,6 +27,7 @@ from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, wr
 from regjax.sweeps.lanes.plan import (
     Resources,
     Shard,
+    check_grid,
     check_same,
     choose_shapes,
     chunks_of,
@@ -137,6 +139,7 @@ def run_jobs(
     rules: Rules,
     options: Options,
     *,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
     write: Callable[[SweepRun, pathlib.Path], dict[str, Any]] = write_outcome,
 ) -> SweepRun:
     """Run a sweep whose groups may differ in training function, data and precision.
@@ -146,6 +149,7 @@ def run_jobs(
         grid: the lanes.
         rules: what is kept and who leaves early.
         options: how it is run.
+        arguments: more that shapes results, by name: what a resumed sweep must have too.
         write: writes the files of the finished sweep into the folder it is given, and returns what
             the manifest is to say.
     """
@@ -155,7 +159,7 @@ def run_jobs(
         out = check_folder(out, overwrite=options.overwrite or options.resume)
     how = {name: getattr(options, name) for name in ("shard", "resume", "overwrite")}
     with open_store(out, **how) as store:
-        _run(store, jobs, grid, rules, options)
+        _run(store, jobs, grid, rules, options, arguments)
         outcome = read_outcome(store, grid, rules)
         if out is not None and options.shard is None:
             write_run(store, outcome, out, write)
@@ -165,7 +169,12 @@ def run_jobs(
 
 
 def _run(
-    store: Store, jobs: Sequence[GroupJob], grid: Grid, rules: Rules, options: Options
+    store: Store,
+    jobs: Sequence[GroupJob],
+    grid: Grid,
+    rules: Rules,
+    options: Options,
+    arguments: Mapping[str, Any],
 ) -> None:
     devices = tuple(options.devices or jax.local_devices())
     workers = options.workers or default_workers(devices)
@@ -181,9 +190,9 @@ def _run(
         at_end.callback(executor.close, wait=False)
         started = time.perf_counter()
         if store.fact("plan") is None:
-            _begin(store, grid, programs, rules, resources, options.shard)
+            _begin(store, grid, programs, rules, resources, options.shard, arguments)
         else:
-            _take_up(store, grid, programs, rules, resources, options)
+            _take_up(store, grid, programs, rules, resources, options, arguments)
         store.time("plan and compile", time.perf_counter() - started)
         Conductor(store, grid, programs, executor, rules, options.progress).run()
 
@@ -205,6 +214,7 @@ def _begin(
     rules: Rules,
     resources: Resources,
     shard: Shard | None,
+    arguments: Mapping[str, Any],
 ) -> None:
     """Plan a new sweep, and write the plan down."""
     groups = grid.groups()
@@ -221,7 +231,7 @@ def _begin(
     }
     facts = {
         "grid": {"columns": grid.columns, "static": sorted(grid.static)},
-        "fingerprint": fingerprint(grid, programs, shapes, rules),
+        "fingerprint": fingerprint(grid, programs, shapes, rules, arguments),
         "plan": plan,
         "rules": record(rules),
     }
@@ -235,6 +245,7 @@ def _take_up(
     rules: Rules,
     resources: Resources,
     options: Options,
+    arguments: Mapping[str, Any],
 ) -> None:
     """Hold a stored sweep against this one, and put what failed in line again."""
     plan, kept = store.fact("plan"), store.fact("fingerprint")
@@ -248,9 +259,8 @@ def _take_up(
             f"are {len(here['devices'])}: name as many with devices, or force it."
         )
     shapes = {int(number): Shape(*shape) for number, shape in plan["shapes"].items()}
-    found = fingerprint(grid, programs, shapes, rules)
-    if kept["grid"] != found["grid"]:
-        raise StoreError("The stored sweep has another grid: begin anew in another folder.")
+    check_grid(store.fact("grid"), grid)
+    found = fingerprint(grid, programs, shapes, rules, arguments)
     if not options.force:
         check_same(kept, found)
     changed = [name for name, value in before.items() if here[name] != value]
