@@ -16,6 +16,11 @@ from regjax._messages import listed, quoted
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an address such as gs://bucket/run, and no path."""
+    return _URL.match(text) is not None
+
+
 def local_path(path: Any, name: str) -> pathlib.Path:
     """Return a path of the file system.
 
@@ -25,7 +30,7 @@ def local_path(path: Any, name: str) -> pathlib.Path:
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
         raise ValueError(f"{name} must be a path, got {quoted(path)}.")
     text = os.fspath(path)
-    if not text or _URL.match(text) or "\0" in text:
+    if not text or is_address(text) or "\0" in text:
         raise ValueError(
             f"{name} must be a path of this machine's file system, got {quoted(text)}: write to a "
             "local or a mounted folder, and copy what was written."

@@ -1,6 +1,7 @@
 """`regjax sweep FILE.py:NAME` and `regjax sweep merge`, as a user types them."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -11,9 +12,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+import regjax.sweeps
 from regjax.cli import main
 from regjax.cli._settings import Draw, parse_bytes, parse_grid, parse_shard
 from regjax.sweeps import Grid, Static, Uniform, log_range
+from regjax.sweeps.least_squares import LeastSquaresModel
+from regjax.sweeps.progress import ShowProgress
 
 TRAIN = """
 import jax
@@ -131,7 +135,8 @@ def test_choices_statics_and_a_group_that_fails(folder):
         *("--set", "width=2,3", "--static", "width", "--metric", "validation_loss"),
         *("--mode", "max", "--dtype", "float64"),
     )
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
+    assert re.search(r'Error: 4 of 12 lanes failed, those of .*"optimizer": "bad"', done.output)
     assert "12 lanes in 6 programs, to runs/function" in done.output
     assert "Lanes of largest validation_loss" in done.output
     assert re.search(r'Failed: .*"bad".*: RuntimeError: no such optimizer', done.output)
@@ -151,8 +156,10 @@ def test_diverged_lanes_are_counted(folder):
         *("train.py:training", "--set", "lambda_=0.1", "--set", "learning_rate=1e6"),
         *("--metric", "validation_loss", "--out", "all"),
     )
-    assert every.exit_code == 0
+    assert every.exit_code == 1
     assert "1 lane: 1 diverged" in every.output
+    assert "Error: All 1 lane diverged, of lambda_=0.1, learning_rate=1e+06." in every.output
+    assert done.exit_code == 0
 
 
 def test_data_come_from_a_function_of_the_file(folder):
@@ -218,6 +225,20 @@ FAULTS = {
     "value twice": (["train.py:function", "--set", "x=1,1"], "a lane twice"),
     "range": (["train.py:function", "--set", "x=1:2"], "low:high:n"),
     "range of text": (["train.py:function", "--set", "x=1:b:3"], "low:high:n"),
+    "endless range": (["train.py:function", "--set", "x=1:2:inf"], "low:high:n"),
+    "long range": (["train.py:function", "--set", "x=1:2:99999999999"], "at most|10,000,000"),
+    "many seeds": (["train.py:function", "--set", "x=1", "--seeds", "9" * 12], "10,000,000"),
+    "many draws": (["train.py:function", "--set", "x=lin:0:1", "--random", "9" * 12], "10,000,000"),
+    "many lanes": (
+        ["train.py:function", "--set", "x=1:2:9999", "--set", "y=1:2:9999"],
+        "99,990,001|more than 10,000,000 lanes",
+    ),
+    "huge memory": (["train.py:function", "--set", "x=1", "--memory", "9" * 400], "2GB"),
+    "huge keep": (["train.py:function", "--set", "x=1", "--keep", "9" * 400], "number of lanes"),
+    "huge shard": (["train.py:function", "--set", "x=1", "--shard", "1/" + "9" * 400], "as in 1/4"),
+    "huge halving": (["train.py:training", *NAMES, "--halving", "9" * 400], "as in 100:3"),
+    "odd digits": (["train.py:training", *NAMES, "--halving", "²"], "as in 100:3"),
+    "address": (["train.py:function", "--set", "x=1", "--out", "gs://b/run"], "file system.*gs://"),
     "low 0": (["train.py:function", "--set", "x=0:1:3"], "0 < low < high"),
     "NaN": (["train.py:function", "--set", "x=nan"], "finite"),
     "no draw": (["train.py:function", "--set", "x=lin:0:1"], "--random N or --sobol N"),
@@ -338,6 +359,59 @@ def test_sizes_and_shards():
         3 * 10**9,
     ]
     assert parse_shard("2/8") == (2, 8)
+
+
+TABLE = ("diabetes", "--models", "lasso", "--lambdas", "0.1,1", "--seeds", "3", "--no-figures")
+
+
+@pytest.mark.parametrize(
+    "arguments", [TABLE, (*STEPS, "--width", "2", "--workers", "1")], ids=["table", "training"]
+)
+def test_after_ctrl_c_it_is_said_what_is_saved_and_how_to_resume(arguments, folder, monkeypatch):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    assert run(*arguments, "--out", "whole").exit_code == 0
+    show, pressed = ShowProgress.__call__, []
+
+    def press(self, progress):
+        show(self, progress)
+        if progress.done and not pressed:
+            pressed.append(progress.done)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ShowProgress, "__call__", press)
+    stopped = run(*arguments, "--out", "a run", "--overwrite")
+    assert stopped.exit_code == 130
+    first, command = stopped.output.splitlines()[-2:]
+    assert first == (
+        "Interrupted: all that was finished is saved in a run.unfinished. Resume with:"
+    )
+    words = shlex.split(command)
+    assert words == ["regjax", "sweep", *arguments, "--out", "a run", "--resume"]
+    assert run(*words[2:]).exit_code == 0
+    results = [(folder / name / "results.csv").read_bytes() for name in ("whole", "a run")]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("arguments", [TABLE, STEPS], ids=["table", "training"])
+def test_ctrl_c_before_anything_is_saved_says_so(arguments, folder, monkeypatch):
+    def press(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(regjax.sweeps, "sweep" if arguments is TABLE else "run_sweep", press)
+    stopped = run(*arguments, "--out", "run")
+    assert stopped.exit_code == 130
+    assert stopped.output.splitlines()[-1] == "Interrupted: nothing was saved."
+
+
+def test_a_model_that_fails_is_named(folder, monkeypatch):
+    def broken(*given):
+        raise ArithmeticError("no such number")
+
+    monkeypatch.setattr(LeastSquaresModel, "fit_path", broken)
+    done = run(*TABLE, "--out", "run")
+    assert done.exit_code == 1
+    assert re.search('Error: diabetes: A model failed: .*"lasso".*no such number', done.output)
 
 
 # --- processes of their own ---

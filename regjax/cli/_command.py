@@ -32,11 +32,17 @@ class _Unexpected(click.ClickException):
     exit_code = 1
 
 
+class FailedRuns(click.ClickException):
+    """Runs that failed, or all diverged, where the command itself did what it should."""
+
+    exit_code = 1
+
+
 class _Regjax(click.Group):
     """Ends in one way whatever happens: messages to standard error, no traceback.
 
-    Exit codes: 0; 1 for what should not happen; 2 for faults of the input; 130 after Ctrl-C; 141 if
-    whoever read the output left early, which costs nothing but the output.
+    Exit codes: 0; 1 for runs that failed and for what should not happen; 2 for faults of the input;
+    130 after Ctrl-C; 141 if whoever read the output left early, which costs nothing but the output.
     """
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -58,8 +64,10 @@ class _Regjax(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
-            notes = getattr(error, "__notes__", None) or [_what_is_saved(ctx)]
-            warn(f"Interrupted: {' '.join(notes)}")
+            what, *more = getattr(error, "__notes__", None) or [_what_is_saved()]
+            warn(f"Interrupted: {what}")
+            for line in more:
+                warn(f"  {line}")
             interrupt()
         except Exception as error:
             if os.environ.get(_TRACEBACK):
@@ -86,8 +94,14 @@ def saved(place: pathlib.Path) -> None:
     click.get_current_context().meta.setdefault(_SAVED, []).append(str(place))
 
 
-def _what_is_saved(ctx: click.Context) -> str:
-    places = ctx.meta.get(_SAVED)
+def saved_places() -> list[str]:
+    """Return where this command has saved results."""
+    places: list[str] = click.get_current_context().meta.get(_SAVED, [])
+    return places
+
+
+def _what_is_saved() -> str:
+    places = saved_places()
     return f"results are in {', '.join(places)}." if places else "nothing was saved."
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from regjax._inputs import is_address
 from regjax._messages import quoted
 
 _PATH_ERRORS = {
@@ -115,6 +116,8 @@ class Place(_Checked):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value).strip():
             self.refuse("must name a file or folder", value, param)
+        if is_address(str(value)):
+            self.refuse("must be a path of this machine's file system", value, param)
         try:
             os.stat(value)
         except OSError as error:

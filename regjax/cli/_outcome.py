@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from regjax._messages import counted
+from regjax._messages import counted, listed
+from regjax.cli._command import FailedRuns
 from regjax.cli._output import Table, number, print_table, say
 
 _BEST = 10
@@ -28,6 +29,22 @@ def print_outcome(run: Any) -> None:
     counts = run.table["status"].value_counts(sort=True).rows()
     by_status = ", ".join(f"{n} {status}" for status, n in counts)
     say(f"{counted(len(run.table), 'lane')}: {by_status}")
+
+
+def check_outcome(run: Any) -> None:
+    """Raise FailedRuns where runs failed, or all diverged: the last that is said of a sweep."""
+    status = run.table["status"].to_list()
+    n_failed = status.count("failed")
+    if n_failed:
+        choices = listed(list(run.failures), 3)
+        n_lanes = counted(len(status), "lane")
+        raise FailedRuns(f"{n_failed} of {n_lanes} failed, those of {choices}: see above.")
+    if set(status) == {"diverged"}:
+        names = [name for name in run.grid.columns if name != "seed"]
+        settings = run.table.select(names).unique(maintain_order=True).to_dicts() if names else []
+        shown = [", ".join(f"{k}={_shown(v)}" for k, v in row.items()) for row in settings]
+        where = f", of {'; '.join(shown[:3])}{'; ...' if len(shown) > 3 else ''}" if shown else ""
+        raise FailedRuns(f"All {counted(len(status), 'lane')} diverged{where}.")
 
 
 def _print_lanes(run: Any, ranked: Any) -> None:

@@ -82,7 +82,7 @@ def parse_values(name: str, text: str) -> list[Any] | Uniform:
         return Uniform(low, high, log=parts[0] == "log", whole=parts[0] == "int")
     if len(parts) > 1 and _number(parts[0]) is not None:
         low, high, n = (_number(part) for part in [*parts, "", ""][:3])
-        if len(parts) != 3 or low is None or high is None or n is None or n != int(n):
+        if len(parts) != 3 or low is None or high is None or n is None or not n.is_integer():
             raise ValueError(
                 f"--set {name}={text} is no range: write low:high:n for n numbers evenly spaced "
                 "in the logarithm."
@@ -105,7 +105,7 @@ def parse_bytes(text: str | None) -> int | None:
         return None
     found = re.fullmatch(r"\s*([\d.]+)\s*([kmgt]?)(i?)b?\s*", text.lower())
     size = None if found is None else _number(found[1])
-    if found is None or size is None:
+    if found is None or size is None or not 1 <= size < 1e15:
         raise ValueError(f"--memory takes a size as in 2GB or 500MB, not {text!r}.")
     power = _BYTES[found[2]]
     if found[3]:
@@ -117,7 +117,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     """Return (i, n) of `i/n`."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if found is None:
         raise ValueError(f"--shard takes a part as in 1/4, not {text!r}.")
     return int(found[1]), int(found[2])
@@ -127,7 +127,7 @@ def parse_keep(text: str) -> Any:
     """Return a number of lanes, or "all"."""
     if text == "all":
         return text
-    if not text.isdigit():
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise ValueError(f"--keep takes a number of lanes or all, not {text!r}.")
     return int(text)
 

@@ -17,9 +17,10 @@ from regjax.cli._output import say
 def merge(out: pathlib.Path, overwrite: bool) -> None:
     """Join the shards in DIR.unfinished, which `--shard I/N --out DIR` has written, to DIR."""
     from regjax import sweeps
-    from regjax.cli._outcome import print_outcome
+    from regjax.cli._outcome import check_outcome, print_outcome
 
     run = sweeps.merge_shards(out, overwrite=overwrite)
     saved(out)
     print_outcome(run)
     say(f"Tables, curves, parameters, manifest: {out}")
+    check_outcome(run)

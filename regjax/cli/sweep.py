@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from regjax.cli._command import saved
+from regjax.cli._command import FailedRuns, saved
 from regjax.cli._figures import drawing
 from regjax.cli._fits import len_of
 from regjax.cli._options import DATA, OUT, Share, Strengths, Whole
 from regjax.cli._output import Table, console, heading, number, print_more, print_table, say
+from regjax.cli._resume import resumable
 from regjax.cli._table_options import table_options
 
 _MOST_ROWS = 13
@@ -137,14 +138,15 @@ def sweep(data: str | None, out: pathlib.Path | None, read_options: Any, **optio
     ]
     started = time.perf_counter()
     results = {}
-    for name, table, folder in zip(names, tables, folders, strict=True):
-        results[name] = _sweep_one(name, table, folder, draw, **options)
-        saved(folder)
-        _print_strengths(results[name])
-    _print_choices(results)
-    figures = ", figures" * (draw is not None)
-    say(f"Tables, models{figures}, manifest: {', '.join(map(str, folders))}")
-    say(f"{time.perf_counter() - started:.1f} seconds")
+    with resumable(*folders):
+        for name, table, folder in zip(names, tables, folders, strict=True):
+            results[name] = _sweep_one(name, table, folder, draw, **options)
+            saved(folder)
+            _print_strengths(results[name])
+        _print_choices(results)
+        figures = ", figures" * (draw is not None)
+        say(f"Tables, models{figures}, manifest: {', '.join(map(str, folders))}")
+        say(f"{time.perf_counter() - started:.1f} seconds")
 
 
 def _draw(figures: bool) -> Any:
@@ -157,32 +159,36 @@ def _draw(figures: bool) -> Any:
 
 def _sweep_one(name: str, table: Any, folder: pathlib.Path, draw: Any, **options: Any) -> Any:
     from regjax import sweeps
+    from regjax.sweeps.lanes.outcome import NoFiniteRunError
 
     heading(name)
     rows, features = len_of(table)
     say(f"{rows}, {features}; {table.encoding.task} of {table.encoding.target!r}")
     for note in table.notes:
         say(f"Note: {note}")
-    with sweeps.show_progress(console) as progress:
-        return sweeps.sweep(
-            table,
-            models=options["models"],
-            lambdas=options["lambdas"],
-            l1_ratio=options["l1_ratio"],
-            seeds=options["seeds"],
-            validation_fraction=options["validation"],
-            rule=options["choose"],
-            mlp=sweeps.MLPOptions(
-                options["hidden"],
-                options["epochs"],
-                options["batch_size"],
-                options["learning_rate"],
-            ),
-            draw=draw,
-            out=folder,
-            progress=progress,
-            **{name: options[name] for name in _HOW},
-        )
+    try:
+        with sweeps.show_progress(console) as progress:
+            return sweeps.sweep(
+                table,
+                models=options["models"],
+                lambdas=options["lambdas"],
+                l1_ratio=options["l1_ratio"],
+                seeds=options["seeds"],
+                validation_fraction=options["validation"],
+                rule=options["choose"],
+                mlp=sweeps.MLPOptions(
+                    options["hidden"],
+                    options["epochs"],
+                    options["batch_size"],
+                    options["learning_rate"],
+                ),
+                draw=draw,
+                out=folder,
+                progress=progress,
+                **{name: options[name] for name in _HOW},
+            )
+    except NoFiniteRunError as error:
+        raise FailedRuns(f"{name}: {error}") from error
 
 
 def _print_strengths(result: Any) -> None:

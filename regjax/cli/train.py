@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shlex
-import sys
 from typing import Any
 
 import click
 
-from regjax._messages import counted
-from regjax.cli._command import interrupt, saved
+from regjax._messages import counted, quoted
+from regjax.cli._command import saved
 from regjax.cli._options import OUT
-from regjax.cli._output import console, say, warn
+from regjax.cli._output import console, say
+from regjax.cli._resume import resumable
 
 
 @click.command()
@@ -57,25 +58,16 @@ from regjax.cli._output import console, say, warn
     show_default=True,
     help="Cores of this machine, or of a Ray cluster.",
 )
-@click.pass_context
-def train(context: click.Context, target: str, out: pathlib.Path | None, **options: Any) -> None:
+def train(target: str, out: pathlib.Path | None, **options: Any) -> None:
     """Sweep a training function of yours, or a `regjax.sweeps.Training`.
 
     NAME takes (hyperparameters, key, *arrays) and returns metrics; arrays are what the function
     `data` of the file returns. Whatever is finished is on disk at once.
     """
-    from regjax.sweeps import SweepInterrupted
-
     out = out or pathlib.Path("runs") / target.rpartition(":")[2]
-    try:
+    with resumable(out):
         run, shard = _train(target, out, **options)
-    except SweepInterrupted:
-        _say_how_to_go_on(context, out)
-        sys.exit(130)
-    except KeyboardInterrupt:
-        _say_how_to_go_on(context, out)
-        interrupt()
-    _print_run(run, shard, out)
+        _print_run(run, shard, out)
 
 
 def _train(target: str, out: pathlib.Path, **options: Any) -> tuple[Any, tuple[int, int] | None]:
@@ -118,7 +110,7 @@ def _train(target: str, out: pathlib.Path, **options: Any) -> tuple[Any, tuple[i
 
 
 def _print_run(run: Any, shard: tuple[int, int] | None, out: pathlib.Path) -> None:
-    from regjax.cli._outcome import print_outcome
+    from regjax.cli._outcome import check_outcome, print_outcome
     from regjax.sweeps.lanes.places import unfinished
 
     saved(out if shard is None else unfinished(out))
@@ -130,6 +122,7 @@ def _print_run(run: Any, shard: tuple[int, int] | None, out: pathlib.Path) -> No
             f"Shard {shard[0]} of {shard[1]} is done; when all are, join them with: "
             f"{shlex.join(['regjax', 'sweep', 'merge', str(out)])}"
         )
+    check_outcome(run)
 
 
 def _stopping(patience: int | None, halving: str | None) -> Any:
@@ -141,10 +134,10 @@ def _stopping(patience: int | None, halving: str | None) -> Any:
         return EarlyStopping(patience)
     if halving is None:
         return None
-    first, _, factor = halving.partition(":")
-    if not first.isdigit() or not (factor or "3").isdigit():
-        raise ValueError(f"--halving takes a step and a factor as in 100:3, not {halving!r}.")
-    return SuccessiveHalving(int(first), int(factor or 3))
+    found = re.fullmatch(r"([0-9]{1,10})(?::([0-9]{1,10}))?", halving)
+    if found is None:
+        raise ValueError(f"--halving takes a step and a factor as in 100:3, not {quoted(halving)}.")
+    return SuccessiveHalving(int(found[1]), int(found[2] or 3))
 
 
 def _draw(options: dict[str, Any]) -> Any:
@@ -156,15 +149,3 @@ def _draw(options: dict[str, Any]) -> Any:
         if options[how] is not None:
             return Draw(how, options[how])
     return None
-
-
-def _say_how_to_go_on(context: click.Context, out: pathlib.Path) -> None:
-    from regjax.sweeps.lanes.places import unfinished
-
-    if not unfinished(out).exists():
-        warn("Interrupted: nothing had begun.")
-        return
-    typed = [word for word in context.meta["typed"] if word not in ("--overwrite", "--resume")]
-    command = shlex.join(["regjax", "sweep", *typed, "--resume"])
-    warn("Interrupted: all that was finished is saved. Resume with:")
-    warn(f"  {command}")

@@ -19,7 +19,7 @@ from regjax.sweeps.checks import function, items, one_of, real, seed_list, text
 from regjax.sweeps.engines import fit_all_rows, lane_params, run_models
 from regjax.sweeps.fitted import FittedModel
 from regjax.sweeps.lanes.options import Options, options_of
-from regjax.sweeps.lanes.outcome import SweepRun
+from regjax.sweeps.lanes.outcome import NoFiniteRunError, SweepRun
 from regjax.sweeps.model import condition
 from regjax.sweeps.result import Rule, SweepResult
 from regjax.sweeps.store import Draw, write_files
@@ -281,7 +281,8 @@ def _result(
 ) -> SweepResult:
     """Return the outcome of the lanes with the choices made and the chosen models refitted."""
     if run.failures:
-        raise RuntimeError(f"A model failed: {'; '.join(run.failures.values())}")
+        reasons = [f"{choices}: {reason}" for choices, reason in run.failures.items()]
+        raise NoFiniteRunError(f"A model failed: {'; '.join(reasons)}")
     result = SweepResult(
         table=_lane_table(run, entries),
         entries=entries,

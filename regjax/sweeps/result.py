@@ -11,6 +11,7 @@ import polars as pl
 from regjax.diagnostics import Verdict, fit_verdicts
 from regjax.sweeps.catalog import Entry
 from regjax.sweeps.fitted import FittedModel
+from regjax.sweeps.lanes.outcome import NoFiniteRunError
 from regjax.sweeps.model import Params
 from regjax.tables import Table
 
@@ -164,7 +165,7 @@ class SweepResult:
         strengths, means, errors = (rows[name].cast(pl.Float64).to_numpy() for name in columns)
         costs = self._costs(rows, metric)
         if not np.isfinite(costs).any():
-            raise ValueError(
+            raise NoFiniteRunError(
                 f"No {metric} of {model} is finite: its lanes diverged, or too few rows were "
                 "held out. Try a smaller learning rate, other strengths or more validation rows."
             )

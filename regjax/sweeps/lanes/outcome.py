@@ -23,6 +23,10 @@ _TIMES = {"lanes": pl.Int64, "seconds": pl.Float64, "what": pl.String}
 _EVENTS = {"time": pl.String, "event": pl.String}
 
 
+class NoFiniteRunError(ValueError):
+    """No run is left to choose from: all of them failed or diverged."""
+
+
 @dataclasses.dataclass(frozen=True)
 class BestLane:
     """A chosen row of a sweep: values of its hyperparameters, also as attributes; its metric.
@@ -194,7 +198,7 @@ class SweepRun:
         found = self._costs(summary, name)
         finite = np.isfinite(found)
         if not finite.any():
-            raise ValueError(f"No {name} is finite: all lanes diverged or failed.")
+            raise NoFiniteRunError(f"No {name} is finite: all lanes diverged or failed.")
         order = np.where(n_lost == n_lost[finite].min(), found, np.inf)
         return name, summary, order, n_lost
 

@@ -10,6 +10,7 @@ import dataclasses
 import pathlib
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,20 @@ def unfinished(out: pathlib.Path) -> pathlib.Path:
 def remove_unfinished(out: pathlib.Path) -> None:
     """Remove the folder of a sweep that was at work."""
     shutil.rmtree(unfinished(out), ignore_errors=True)
+
+
+def has_begun(out: pathlib.Path) -> bool:
+    """Return whether there is an unfinished sweep to resume: one whose plan is written."""
+    query = "SELECT 1 FROM facts WHERE name = 'plan'"
+    for file in unfinished(out).glob("*.sqlite"):
+        address = f"{file.resolve().as_uri()}?mode=ro"
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(address, uri=True)) as store,
+        ):
+            if store.execute(query).fetchone():
+                return True
+    return False
 
 
 @contextlib.contextmanager
