@@ -18,6 +18,7 @@ from regjax.sweeps import (
     EarlyStopping,
     Grid,
     MLPOptions,
+    Ray,
     Static,
     SuccessiveHalving,
     Training,
@@ -160,6 +161,15 @@ ARGUMENTS = {
         lambda v: sweep(mlp=MLPOptions(learning_rate=v)),
         {"fraction", "large", "list"},
     ),
+    **{
+        name: (lambda v, name=name: Ray(**{name: v}).check(), taken)
+        for name, taken in (
+            ("address", {"text", "empty text", "None"}),
+            ("num_cpus", REAL - {"negative", "zero", "negative zero"}),
+            ("num_gpus", REAL - {"negative"}),
+            ("max_retries", {"zero", *WHOLE}),
+        )
+    },
     "train of run_lanes": (lambda v: run_lanes(v, {"x": [1.0]}, [0]), {"function"}),
     "hyperparameters": (lambda v: run_lanes(loss, v, [0]), {"dictionary"}),
     "seeds of run_lanes": (named(lanes, "seeds"), {"list", "tuple"}),
@@ -250,6 +260,12 @@ def test_functions_among_arrays_are_refused_and_the_remedy_is_named(where):
     }
     with pytest.raises(ValueError, match=r"got .*at .*activation: .*equinox.partition"):
         calls[where]()
+
+
+def test_a_lane_that_is_not_there_is_named():
+    found = run()
+    with pytest.raises(KeyError, match="no lane 'ab'"):
+        found.params("ab")
 
 
 def test_what_is_meant_works(capsys):

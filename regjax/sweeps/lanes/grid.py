@@ -134,9 +134,9 @@ class Grid:
 
         A power of two is best.
         """
+        n = _check_draw(n, random_state, ranges)
         from scipy.stats import qmc
 
-        n = _check_draw(n, random_state, ranges)
         points = qmc.Sobol(len(ranges), rng=np.random.default_rng(random_state))
         return _drawn(points.random_base2(max(n - 1, 0).bit_length())[:n], ranges)
 

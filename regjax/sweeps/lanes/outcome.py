@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import safetensors.numpy
 
+from regjax._messages import quoted
 from regjax.sweeps.lanes.arrays import arrays_from
 from regjax.sweeps.lanes.grid import SEED, Grid, Value
 from regjax.sweeps.lanes.results import Rules
@@ -88,6 +89,8 @@ class SweepRun:
         Raises:
             KeyError: if they were not kept.
         """
+        if isinstance(lane, str) and lane not in self.grid.ids:
+            raise KeyError(f"The grid has no lane {quoted(lane)}.")
         place = self.grid.ids.index(lane) if isinstance(lane, str) else lane
         if place not in self._params:
             raise KeyError(

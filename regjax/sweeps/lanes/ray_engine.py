@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from regjax.sweeps.checks import is_real, shown, text, whole
 from regjax.sweeps.lanes.legs import EngineError, Leg, LegDone, Programs, run_leg
 from regjax.sweeps.lanes.programs import Program
 from regjax.sweeps.lanes.travel import (
@@ -68,10 +69,14 @@ class Ray:
 
     def check(self) -> None:
         """Raise ValueError for numbers that cannot be, ModuleNotFoundError if Ray is missing."""
-        if not (self.num_cpus >= 0 and self.num_gpus >= 0 and self.num_cpus + self.num_gpus > 0):
-            raise ValueError(f"A leg needs a CPU or a GPU, or a share of one, got {self}.")
-        if self.max_retries < 0:
-            raise ValueError(f"max_retries must be at least 0, got {self.max_retries}.")
+        text("address", self.address)
+        sizes = is_real(self.num_cpus, 0) and is_real(self.num_gpus, 0)
+        if not (sizes and self.num_cpus + self.num_gpus > 0):
+            raise ValueError(
+                "num_cpus and num_gpus must be numbers from 0, and not both 0, as all work needs a "
+                f"CPU or a GPU, or a share of one; got {shown(self)}."
+            )
+        whole("max_retries", self.max_retries, 0)
         _ray()
 
 
