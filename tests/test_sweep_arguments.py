@@ -262,8 +262,9 @@ def test_functions_among_arrays_are_refused_and_the_remedy_is_named(where):
         calls[where]()
 
 
-def test_a_lane_that_is_not_there_is_named():
-    found = run()
+def test_plain_numbers_are_shared_and_a_lane_that_is_not_there_is_named():
+    found = run(lambda hp, key, scale: {"loss": hp["x"] * scale}, None, 3.0)
+    assert found.table["loss"].to_list() == [3.0, 6.0]
     with pytest.raises(KeyError, match="no lane 'ab'"):
         found.params("ab")
 

@@ -74,7 +74,9 @@ def restored(arrays: dict[str, np.ndarray], like: Tree) -> Tree:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    # A plain number has no dtype.
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def host_array(leaf: Any) -> np.ndarray:
