@@ -1,6 +1,8 @@
 """How text files are read: what is detected, what options say, what is refused and why."""
 
 import json
+import os
+import re
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from regjax.tables import (
     ReadOptions,
     TableError,
     encode_table,
+    encoded_batches,
     open_parquet,
     read_cells,
     read_table,
@@ -319,3 +322,34 @@ def test_the_work_grows_with_the_columns_and_not_with_their_square(how, monkeypa
                 encoding.encode(frame)
         counts.append(len(calls))
     assert counts[0] == counts[1]
+
+
+def test_what_is_not_utf_8_is_refused_under_the_name_of_its_file(tmp_path):
+    frame = pl.DataFrame({"a": repeat("abcdefgh", "ijklmnop"), "y": Y})
+    whole = tmp_path / "t.parquet"
+    frame.write_parquet(whole, compression="uncompressed", statistics=False)
+    content = whole.read_bytes()
+    for folder, name, spoilt in (
+        ("text", "bad.parquet", content.replace(b"ijklmnop", b"ijk\xff\xfenop")),
+        ("column", "bad.parquet", content.replace(b"\x01a", b"\x01\xff")),
+        ("name", os.fsdecode(b"\xff.parquet"), content),
+    ):
+        assert spoilt != content or folder == "name"
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / name
+        file.write_bytes(spoilt)
+        with pytest.raises(TableError, match=re.escape(repr(str(file))[1:-1])):
+            fits.open_data(file, "y")
+        with pytest.raises(TableError, match=re.escape(str(tmp_path / folder))):
+            list(fits.open_data(tmp_path / folder, "y").batches())
+        encoding = encode_table(frame, "y").encoding
+        with pytest.raises(TableError, match=re.escape(repr(str(file))[1:-1])):
+            list(encoded_batches(tmp_path / folder, encoding))
+    with pytest.raises(TableError, match="is not UTF-8: rename"):
+        read_table(tmp_path / os.fsdecode(b"\xff.csv"))
+
+
+def test_a_column_may_have_no_name(tmp_path):
+    table = load(write(tmp_path, NUMBERS, head=",y"))
+    assert table.encoding.feature_names == [""]
+    np.testing.assert_array_equal(table.encoding.encode(read_cells(tmp_path / "t.csv")), table.X)

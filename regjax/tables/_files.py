@@ -30,8 +30,17 @@ def parquet_files(path: str | pathlib.Path) -> tuple[pathlib.Path, ...]:
         )
     files: dict[Identity, pathlib.Path] = {}
     for file in found:
+        check_name(file)
         files.setdefault(_identity(file), file)
     return tuple(files.values())
+
+
+def check_name(path: pathlib.Path) -> None:
+    """Raise unless the name of a file is UTF-8, as those who read it must have it."""
+    try:
+        str(path).encode()
+    except UnicodeError as error:
+        raise TableError(f"The name of {str(path)!r} is not UTF-8: rename the file.") from error
 
 
 def _below(folder: pathlib.Path, visited: set[Identity]) -> Iterator[pathlib.Path]:

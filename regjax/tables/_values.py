@@ -8,7 +8,15 @@ from collections.abc import Collection
 import polars as pl
 
 from regjax._messages import listed, quoted
-from regjax.tables._columns import MISSING, Rows, TableError, is_number, is_text, text
+from regjax.tables._columns import (
+    MISSING,
+    Rows,
+    TableError,
+    frame_of,
+    is_number,
+    is_text,
+    text,
+)
 from regjax.tables._levels import Column
 from regjax.tables._numbers import as_numbers, decimal_commas, plain
 from regjax.tables.options import ReadOptions
@@ -94,7 +102,7 @@ def type_cells(
                 f"Column {quoted(column.name)} holds {quoted(zeros)} and is taken for numbers; if "
                 "these are codes, name it with --categorical NAME."
             )
-    return pl.DataFrame(typed), options, notes
+    return frame_of(typed), options, notes
 
 
 def _typed(cells: pl.Series, options: ReadOptions) -> pl.Series:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from regjax._messages import listed
-from regjax.tables._columns import TableError
+from regjax.tables._columns import TableError, frame_of
 from regjax.tables.reading import reading
 
 
@@ -67,7 +67,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     if twice:
         raise TableError(f"The table has several columns named {listed(twice)}; rename them.")
     columns = (data.iloc[:, j] for j in range(len(names)))
-    return pl.DataFrame([_from_series(*pair) for pair in zip(names, columns, strict=True)])
+    return frame_of(_from_series(*pair) for pair in zip(names, columns, strict=True))
 
 
 def _from_series(name: str, column: Any) -> pl.Series:

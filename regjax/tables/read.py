@@ -8,6 +8,7 @@ from collections.abc import Collection
 import polars as pl
 
 from regjax.tables._columns import TableError
+from regjax.tables._files import check_name
 from regjax.tables._text_files import read_text
 from regjax.tables._values import type_cells
 from regjax.tables.options import ReadOptions
@@ -80,6 +81,7 @@ def is_text_file(path: str | pathlib.Path) -> bool:
 
 def _checked(path: str | pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(path)
+    check_name(path)
     shown = repr(str(path))
     if not path.exists():
         raise TableError(f"There is no file {shown}.")

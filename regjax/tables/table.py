@@ -19,6 +19,7 @@ from regjax.tables._columns import (
     check_feature_names,
     check_known,
     check_roles,
+    frame_of,
     incomplete,
     is_number,
     is_text,
@@ -132,7 +133,7 @@ def encode_table(
     encoding = Encoding(columns, target, task, classes, options)
     names = encoding.feature_names
     check_feature_names(names)
-    X = encoding.encode(pl.DataFrame([held[name] for name in features]), rows)
+    X = encoding.encode(frame_of(held[name] for name in features), rows)
     lost = too_wide(X)
     if lost.any():
         named = [name for name, flag in zip(names, lost, strict=True) if flag]
