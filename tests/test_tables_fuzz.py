@@ -15,7 +15,7 @@ from regjax import fits
 from regjax.cli import main
 from regjax.paths import ConvergenceWarning
 from regjax.sweeps import load_table
-from regjax.tables import Encoding, ReadOptions, TableError, read_cells, read_table
+from regjax.tables import Encoding, ReadOptions, TableError, read_cells
 
 NUMBERS = ["0", "1", "-2", "3.5", "1e-3", "7", "12", "-0.0", "+4", "100000"]
 WIDE = ["1e308", "-1e308", "1e200", "1e-320", "1e154", "9" * 25, "-9223372036854775809", "1e999"]
@@ -107,10 +107,9 @@ def check_file(path, content, task, options=None):
     """Read, encode and fit; whatever is refused says so in one sentence of its own."""
     path.write_bytes(content)
     try:
-        frame = read_table(path, options)
-        table = load_table(path, frame.columns[-1], task=task, read_options=options)
-        again = Encoding.from_json(json.loads(json.dumps(table.encoding.to_json())))
         cells = read_cells(path, options)
+        table = load_table(path, cells.columns[-1], task=task, read_options=options)
+        again = Encoding.from_json(json.loads(json.dumps(table.encoding.to_json())))
         frame = cells.filter(pl.Series(again.complete(cells))) if options else cells
     except TableError as error:
         if len(str(error)) > 2000:
