@@ -100,8 +100,9 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=str)
-@pytest.mark.parametrize("case", COMMANDS, ids=str)
+@pytest.mark.parametrize(
+    ("case", "failure"), [*((case, "closed pipe") for case in COMMANDS), ("cv", "full disk")]
+)
 def test_output_that_fails_costs_the_output_alone(case, failure, folder):
     arguments, file = COMMANDS[case]
     prepare(case)
@@ -131,7 +132,7 @@ def test_an_interrupt_while_results_are_printed_costs_none(case, folder, monkeyp
     assert pathlib.Path(file).exists()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize("case", COMMANDS, ids=str)
 def test_any_encoding_shows_names_and_nothing_acts_on_the_terminal(case, encoding, folder):
     arguments, file = COMMANDS[case]
@@ -190,7 +191,7 @@ def random_number(rng):
 @pytest.mark.parametrize("n_columns", [1, 3, 8])
 def test_tables_of_any_width_cut_no_number_and_no_verdict(n_columns, capsys, monkeypatch):
     rng = np.random.default_rng(n_columns)
-    for width in range(20, 201, 3):
+    for width in range(20, 201, 6):
         monkeypatch.setattr(console, "_width", width)
         table = Table("Results", ("feature", *(random_name(rng) for _ in range(n_columns)), "fit"))
         for i in range(4):

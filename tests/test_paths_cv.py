@@ -8,6 +8,7 @@ from sklearn.model_selection import KFold
 from regjax.paths import (
     elastic_net_cv,
     elastic_net_path,
+    fold_statistics,
     k_folds,
     lasso_cv,
     sufficient_statistics,
@@ -167,6 +168,8 @@ def test_time_ordered_folds_never_look_ahead():
         (lambda: k_folds(9, 3, groups=np.zeros(9)), "number of groups"),
         (lambda: k_folds(9, 3, groups=np.zeros(4)), "groups must have shape"),
         (lambda: k_folds(9, 3, repeats=0), "repeats"),
+        (lambda: k_folds(9, 3, repeats=10**12), "1,000,000,000,000 times 3 folds of 9 rows"),
+        (lambda: fold_statistics([], 10**12), "at most 100,000"),
         (lambda: time_ordered_folds(3, 3), "between 1 and 2"),
         (lambda: as_splits([([0], [1])], 5), "at least two"),
         (lambda: as_splits([([0], [1]), ([], [1])], 5), "non-empty"),

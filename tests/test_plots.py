@@ -1,5 +1,7 @@
 """Figures hold the numbers they claim to show."""
 
+import io
+
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +10,7 @@ from matplotlib.figure import Figure
 
 import regjax
 from regjax import plots
-from regjax.sweeps import MLPOptions
+from regjax.sweeps import Grid, MLPOptions, run_sweep
 
 LAMBDAS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
 
@@ -175,3 +177,18 @@ def test_a_sweep_of_lambda_zero_alone_has_nothing_to_draw(data):
     lone = regjax.sweep(data, models=["ridge"], lambdas=[0.0], seeds=1)
     with pytest.raises(ValueError, match="no strength above 0"):
         plots.loss_over_lambda(lone)
+
+
+def test_names_in_figures_are_neither_mathematics_nor_control_characters():
+    def train(hp, key):
+        losses = hp["x"] + jax.numpy.arange(3.0)
+        return {"$a_{$": losses[-1] + hp["y"], "cost$a$b\x1b[0m": losses}
+
+    run = run_sweep(train, Grid.product(x=[1.0, 2.0], y=[3.0, 4.0]), metric="$a_{$")
+    figures = [
+        plots.sweep_heat_map(run, "x", "y"),
+        plots.sweep_curves(run, "cost$a$b\x1b[0m"),
+    ]
+    assert figures[1].axes[0].get_ylabel() == r"cost\$a\$b\x1b[0m"
+    for figure in figures:
+        figure.savefig(io.BytesIO(), dpi=20)

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# 80 GB of them.
+_MOST_INDICES = 10**10
+
 Split = tuple[np.ndarray, np.ndarray]
 """Indices of the rows that train and of those that test."""
 
@@ -44,6 +47,11 @@ def k_folds(
         )
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}.")
+    if k * repeats * n_samples > _MOST_INDICES:
+        raise ValueError(
+            f"{repeats:,} times {k:,} folds of {n_samples:,} rows do not fit into memory: take "
+            "fewer."
+        )
     rng = np.random.default_rng(seed)
     splits = []
     for _ in range(repeats):

@@ -28,6 +28,7 @@ _ROWS_PER_COLUMN = 4
 _DENSE = 0.05
 # Squared means, in variances, beyond which a column is far from 0.
 _FAR = 1e6
+_MOST_FOLDS = 100_000
 
 
 class SufficientStatistics(NamedTuple):
@@ -181,7 +182,9 @@ def fold_statistics(
         (1, 5, 100)
     """
     if k < 2:
-        raise ValueError(f"k must be at least 2, got {k}.")
+        raise ValueError(f"The number of folds must be at least 2, got {k}.")
+    if k > _MOST_FOLDS:
+        raise ValueError(f"The number of folds must be at most {_MOST_FOLDS:,}, got {k:,}.")
     rng = np.random.default_rng(seed)
     parts: list[SufficientStatistics | None] = [None] * k
     for X, *rest in batches:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from regjax._messages import printable, shortened
+
 # Okabe and Ito: the colour blind can tell them apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2",
@@ -42,7 +44,5 @@ def short(name: str, most: int = 24) -> str:
 
     Long names lose their middle: many differ only at their end.
     """
-    name = " ".join(name.split())
-    if len(name) > most:
-        name = f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
+    name = shortened(printable(" ".join(name.split())), most)
     return name.replace("$", r"\$")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from regjax.plots._heat_map import heat_map
-from regjax.plots._style import CYCLE, DASHES, panels
+from regjax.plots._style import CYCLE, DASHES, panels, short
 
 if TYPE_CHECKING:
     from regjax.sweeps import SweepRun
@@ -40,8 +40,8 @@ def sweep_heat_map(run: SweepRun, x: str, y: str, metric: str | None = None) -> 
     figure, (axis,) = panels(1, width=5.2, height=4.2)
     columns, rows, values = (cells[column].cast(float).to_numpy() for column in (x, y, name))
     mark = (best.hyperparameters[x], best.hyperparameters[y])
-    heat_map(axis, columns, rows, values, mark=mark, label=name)
-    axis.set(xlabel=x, ylabel=y)
+    heat_map(axis, columns, rows, values, mark=mark, label=short(name))
+    axis.set(xlabel=short(x), ylabel=short(y))
     return figure
 
 
@@ -80,12 +80,12 @@ def sweep_curves(run: SweepRun, metric: str | None = None, *, most: int = 7) -> 
         steps = np.unique(at)
         spread = [values[at == step] for step in steps]
         color = CYCLE[place % len(CYCLE)]
-        text = ", ".join(f"{key} = {_short(row[key])}" for key in keys)
+        text = ", ".join(f"{short(key)} = {_value(row[key])}" for key in keys)
         dash = DASHES[place // len(CYCLE) % len(DASHES)]
         axis.plot(steps, [np.mean(s) for s in spread], dash, color=color, lw=1.5, label=text)
         low, high = [np.min(s) for s in spread], [np.max(s) for s in spread]
         axis.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
-    axis.set(xlabel="step", ylabel=name)
+    axis.set(xlabel="step", ylabel=short(name))
     values = curves[name].drop_nulls().to_numpy()
     if 0 < 10 * values.min() < values.max():
         axis.set_yscale("log")
@@ -93,5 +93,5 @@ def sweep_curves(run: SweepRun, metric: str | None = None, *, most: int = 7) -> 
     return figure
 
 
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else short(str(value))

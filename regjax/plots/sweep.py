@@ -298,7 +298,7 @@ def result_geometry(result: SweepResult) -> Figure:
         for j in others
     ]
     pair = [first, others[int(np.argmin(share))]]
-    names = [f"{result.data.encoding.feature_names[j]} (standardized)" for j in pair]
+    names = [f"{short(result.data.encoding.feature_names[j])} (standardized)" for j in pair]
     return geometry(X[:, pair], y, feature_names=names)
 
 

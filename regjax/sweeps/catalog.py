@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from regjax._messages import quoted
+from regjax._messages import quoted, suggestion
 from regjax.sweeps.checks import is_whole, numbers, plain_fields
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel, Regularizer
@@ -115,9 +115,11 @@ def model_names(names: Sequence[str]) -> list[str]:
     written = [model for name in texts for model in _GROUPS.get(name, (name,))]
     unknown = [name for name in written if name not in MODELS]
     if unknown or not written:
+        name = unknown[0] if unknown else ""
         raise ValueError(
-            f"There is no model {quoted(unknown[0]) if unknown else f'in {names}'}; models are "
+            f"There is no model {quoted(name) if unknown else f'in {names}'}; models are "
             f"{', '.join(MODELS)}, or the groups {', '.join(_GROUPS)}."
+            f"{suggestion(name, [*MODELS, *_GROUPS])}"
         )
     return list(dict.fromkeys(written))
 
