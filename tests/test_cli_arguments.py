@@ -77,6 +77,8 @@ REFUSED = {
     "lambdas": ((*CV, "--lambdas", "1,x"), "--lambdas: '1,x' is no grid: write 0.01,0.1,1"),
     "rate": ((*SWEEP, "--learning-rate", "0:1:3"), "--learning-rate: A range needs 0 < low"),
     "model": ((*SWEEP, "--models", "laso"), "no model 'laso'.* Did you mean 'lasso'"),
+    "column": ((*CV, "--drop", "twon"), "no column 'twon'; the table has .* Did you mean 'town'"),
+    "data set": (("cv", "diabets"), "no file 'diabets'. Did you mean 'diabetes'"),
     "empty path": ((*CV, "--out", ""), "--out must name a file or folder, got ''."),
     "blank path": (("predict", " ", "t.csv"), "RUN must name a file or folder, got ' '."),
     "loop": (("cv", "loop.csv", "--target", "y"), "DATA must not be a loop of symbolic links"),

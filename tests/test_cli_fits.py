@@ -227,7 +227,10 @@ FAULTS = {
     "narrow parts": (["predict", "run", "narrow"], "lacks the column.s. 'area', 'year'"),
     "other types": (["predict", "run", "typed.csv"], "'area' holds '.*' in data row 1, where"),
     "other levels": (["predict", "run", "levels.csv"], "'coal'.*never seen"),
-    "gaps": (["predict", "run", "gaps.csv"], r"Missing values in column.s. 'area' \(1\)"),
+    "gaps": (
+        ["predict", "run", "gaps.csv"],
+        r"column.s. 'area' \(1\), .*: leave such rows out \(--drop-missing\), or fill",
+    ),
 }
 
 

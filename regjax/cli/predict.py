@@ -10,7 +10,7 @@ import click
 from regjax._messages import counted
 from regjax.cli._command import main, saved
 from regjax.cli._options import OUT
-from regjax.cli._output import say, write_data
+from regjax.cli._output import say, warn, write_data
 from regjax.cli._table_options import table_options
 
 
@@ -70,7 +70,7 @@ def predict(
             complete = encoding.complete(cells)
             cells = cells.filter(pl.Series(complete))
             n_lost = len(complete) - cells.height
-            click.echo(f"{n_lost} of {len(complete)} rows miss values and are left out.", err=True)
+            warn(f"{n_lost} of {len(complete)} rows miss values and are left out.")
         found = fitted.predict(cells)
     predictions = pl.DataFrame({fitted.encoding.target: found})
     if out is None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from regjax._arrays import check_strength
-from regjax._messages import listed, quoted
+from regjax._messages import listed, quoted, suggestion
 from regjax.datasets import DATASETS, load_dataset
 from regjax.sweeps.catalog import Entry, MLPOptions, make_entry, model_names
 from regjax.sweeps.checks import function, items, one_of, real, seed_list, text
@@ -27,6 +27,7 @@ from regjax.sweeps.strengths import check_grid
 from regjax.tables import (
     ReadOptions,
     Table,
+    TableError,
     Task,
     as_frame,
     encode_table,
@@ -111,6 +112,9 @@ def load_table(
             f"{type(data).__name__}."
         )
     else:
+        near = suggestion(str(data), DATASETS)
+        if near and not pathlib.Path(data).exists():
+            raise TableError(f"There is no file {quoted(str(data))}.{near}")
         labels = [*drop, *([] if groups is None else [groups])]
         frame, options, notes = read_typed(data, options, as_text=labels)
         content = hashlib.sha256(pathlib.Path(data).read_bytes()).hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from regjax._messages import listed, quoted
+from regjax._messages import listed, quoted, suggestion
 
 MISSING = ("", "NA", "N/A", "nan", "NaN", "null", "NULL", "?")
 """Texts of a file that say that a value is missing."""
@@ -37,7 +37,10 @@ def check_known(names: Sequence[str], wanted: Iterable[str]) -> None:
     known = set(names)
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise TableError(f"There is no column {listed(unknown)}; the table has {listed(names)}.")
+        raise TableError(
+            f"There is no column {listed(unknown)}; the table has {listed(names)}."
+            f"{suggestion(unknown[0], names)}"
+        )
 
 
 def check_feature_names(names: Sequence[str]) -> None:
@@ -114,8 +117,11 @@ def incomplete(columns: Mapping[str, pl.Series], n_rows: int) -> np.ndarray:
     return rows
 
 
-def refuse_missing(columns: Mapping[str, pl.Series], rows: Rows) -> None:
-    """Raise if a value is missing or infinite; every such column is named, and the first row."""
+def refuse_missing(columns: Mapping[str, pl.Series], rows: Rows, *, of_model: bool = False) -> None:
+    """Raise if a value is missing or infinite; every such column is named, and the first row.
+
+    Columns that a model takes cannot be dropped.
+    """
     gaps: dict[str, np.ndarray] = {}
     infinite: dict[str, np.ndarray] = {}
     for name, column in columns.items():
@@ -127,10 +133,11 @@ def refuse_missing(columns: Mapping[str, pl.Series], rows: Rows) -> None:
     if gaps:
         counted = [f"{quoted(name)} ({len(found)})" for name, found in gaps.items()]
         more = f" and {len(counted) - 12} more" if len(counted) > 12 else ""
+        columns_too = "" if of_model else " or such columns (--drop NAME)"
         raise TableError(
             f"Missing values in column(s) {', '.join(counted[:12])}{more}, the first in data row "
-            f"{_first(gaps, rows)}: leave such rows out (--drop-missing) or such columns (--drop "
-            "NAME), or fill the values in first."
+            f"{_first(gaps, rows)}: leave such rows out (--drop-missing){columns_too}, or fill the "
+            "values in first."
         )
     if infinite:
         raise TableError(

@@ -63,7 +63,7 @@ class Encoding:
         frame = as_frame(data)
         rows = range(1, frame.height + 1) if rows is None else rows
         values = self._values(frame, rows)
-        refuse_missing(values, rows)
+        refuse_missing(values, rows, of_model=True)
         X = np.empty((frame.height, len(self.feature_names)))
         start = 0
         for column in self.columns:
