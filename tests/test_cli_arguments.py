@@ -75,7 +75,7 @@ REFUSED = {
     "seeds": ((*SWEEP, "--seeds", "1000000000"), "--seeds must be at most 10000, got"),
     "workers": ((*SWEEP, "--workers", "0"), "--workers must be at least 1, got '0'."),
     "lambdas": ((*CV, "--lambdas", "1,x"), "--lambdas: '1,x' is no grid: write 0.01,0.1,1"),
-    "rate": ((*SWEEP, "--learning-rate", "0:1:3"), "--learning-rate: A range needs 0 < low"),
+    "rate": ((*SWEEP, "--learning-rate", "0:1:3"), "--learning-rate: A range .*0 < low < high"),
     "model": ((*SWEEP, "--models", "laso"), "no model 'laso'.* Did you mean 'lasso'"),
     "column": ((*CV, "--drop", "twon"), "no column 'twon'; the table has .* Did you mean 'town'"),
     "data set": (("cv", "diabets"), "no file 'diabets'. Did you mean 'diabetes'"),
