@@ -9,7 +9,7 @@ import numpy as np
 from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._gram import gram_paths, path_rows
 from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
-from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum
+from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum, resolved
 from regjax.paths._rows import duality_gaps, row_dots
 from regjax.paths._screened import screened_path
 from regjax.paths._threads import MANY_ENTRIES, run_each
@@ -20,6 +20,8 @@ _FEW_COLUMNS = 200
 _FEW_ROWS = 128
 _MANY_COLUMNS = 2000
 _SMALL_GRAM, _LARGE_GRAM = 64, 200
+# Relative to the response: where correlations are off by more, or gaps, they are not rounding.
+_RESOLVED = 1e-12
 # So few solutions are left to the active set at once.
 _FEW_SOLUTIONS = 8
 
@@ -80,7 +82,7 @@ def solve_statistics(
 
     def solve(i: int) -> LanePath:
         lane, grid = lanes[i], positive[i]
-        solved = gram_ridge(lane, grid)[0] if ridge else done[i]
+        solved = gram_ridge(lane, grid).solved if ridge else done[i]
         solved = _finish(lane, solved, grid, l1_ratio, target[i])
         if n_zero:
             solved = _append(solved, *_least_squares(lane), n_zero)
@@ -113,8 +115,8 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         gap = np.full(grid.shape, np.inf)
         if grid.size and l1_ratio == 0 and not lane.bounded:
             tall = columns.X.shape[1] <= columns.X.shape[0]
-            ridge = gram_ridge(_with_gram(form, i), grid) if tall else dual_ridge(form, i, grid)
-            b, gap = ridge[0]
+            ridge = gram_ridge(with_gram(form, i), grid) if tall else dual_ridge(form, i, grid)
+            b, gap = ridge.solved
         elif i in walked:
             b = walked[i]
             gap = np.stack([_lasso_data_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
@@ -126,7 +128,7 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
         solved = Solutions(b, gap)
         if n_zero:
             tall = columns.X.shape[1] <= columns.X.shape[0]
-            free = _least_squares(_with_gram(form, i)) if tall else _dual_least_squares(form, i)
+            free = _least_squares(with_gram(form, i)) if tall else _dual_least_squares(form, i)
             solved = _append(solved, *free, n_zero)
         return restored(lane, solved)
 
@@ -134,25 +136,63 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
     return run_each(solve, range(len(lanes)), worthwhile=small or len(lanes) > 1)
 
 
-def gram_ridge(lane: Standard, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
+class RidgeSolutions(NamedTuple):
+    """Ridge at positive lambdas (m, n_lambdas), and where the spectrum was not exact enough."""
+
+    solved: Solutions
+    spectrum: Spectrum
+    resolved: np.ndarray
+
+
+def gram_ridge(lane: Standard, lambdas: np.ndarray) -> RidgeSolutions:
     """Return ridge solutions at positive lambdas (m, n_lambdas) from the Gram matrix."""
     spectrum = gram_spectrum(lane.gram, lane.cross, lane.l2)
     b = spectrum.solutions(lambdas)
-    return Solutions(b, _gram_gaps(lane, b, lambdas, 0.0)), spectrum
+    z = lane.cross[:, None] - b @ lane.gram
+    solved = Solutions(b, _gram_gaps(lane, b, lambdas, 0.0))
+    which = _unresolved(lane, solved, z, lambdas)
+    return RidgeSolutions(_resolve(lane, solved, lambdas, which), spectrum, which)
 
 
-def dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> tuple[Solutions, Spectrum]:
+def _unresolved(
+    lane: Standard, solved: Solutions, z: np.ndarray, lambdas: np.ndarray
+) -> np.ndarray:
+    """Return where (m, n_lambdas) a spectrum left more than rounding, at correlations `z`."""
+    gradient = z - lambdas[:, :, None] * lane.l2 * solved.b
+    size = np.abs(solved.b).sum(axis=2) + np.sqrt(lane.null)[:, None]
+    off = np.abs(gradient).max(axis=2, initial=0.0) > _RESOLVED * size
+    return off | (solved.gap > _RESOLVED * lane.null[:, None])
+
+
+def _resolve(
+    lane: Standard, solved: Solutions, lambdas: np.ndarray, which: np.ndarray
+) -> Solutions:
+    """Solve some ridge problems again, each lambda on its own."""
+    b, gap = solved
+    for lambda_ in np.unique(lambdas[which]):
+        again = resolved(lane, lambda_)
+        for k, j in np.argwhere(which & (lambdas == lambda_)):
+            b[k, j], gap[k, j] = again.b[k], again.gap[k]
+    return solved
+
+
+def dual_ridge(form: DataForm, lane: int, lambdas: np.ndarray) -> RidgeSolutions:
     """Return ridge solutions of a wide matrix at positive lambdas (m, n_lambdas)."""
     one, columns, response = form.lanes[lane], form.columns, form.response[lane].T
     spectrum = kernel_spectrum(columns.kernel(lane, 1 / one.l2), response)
     dual = spectrum.solutions(lambdas)
     b, gap = np.empty((*lambdas.shape, len(one.l2))), np.empty(lambdas.shape)
+    z = np.empty_like(b)
     for k in range(len(b)):
         b[k] = columns.correlations(lane, dual[k]) / one.l2
-        z = columns.correlations(lane, response[k] - columns.fitted(lane, b[k]))
+        z[k] = columns.correlations(lane, response[k] - columns.fitted(lane, b[k]))
         rows = path_rows(one, slice(k, k + 1), lambdas[k : k + 1], 0.0)
-        gap[k] = duality_gaps(rows, b[k], z)
-    return Solutions(b, gap), spectrum
+        gap[k] = duality_gaps(rows, b[k], z[k])
+    solved = Solutions(b, gap)
+    which = _unresolved(one, solved, z, lambdas) & (len(one.l2) <= _MANY_COLUMNS)
+    if which.any():
+        solved = _resolve(with_gram(form, lane), solved, lambdas, which)
+    return RidgeSolutions(solved, spectrum, which)
 
 
 def restored(lane: Standard, solved: Solutions) -> LanePath:
@@ -165,7 +205,7 @@ def restored(lane: Standard, solved: Solutions) -> LanePath:
     return LanePath(*lane.scaling.restore(solved.b), gap)
 
 
-def _with_gram(form: DataForm, lane: int) -> Standard:
+def with_gram(form: DataForm, lane: int) -> Standard:
     """Return a lane of a matrix with its Gram matrix: smaller than a kernel if rows are more."""
     every = np.arange(form.columns.X.shape[1])
     return form.lanes[lane]._replace(gram=form.columns.products(lane, every, every))

@@ -9,14 +9,15 @@ cross-validation as a method for choosing a good ridge parameter".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from regjax._inputs import feature_names
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
-from regjax.paths._problem import Shape, Standard, data_form, standard_form
+from regjax.paths._problem import Scaling, Shape, Standard, data_form, standard_form
+from regjax.paths._ridge import resolved
 from regjax.paths._settings import as_shape, check_lambdas, lambda_grid
 from regjax.paths._solve import LanePath, dual_ridge, gram_ridge, restored
 from regjax.paths.cv import CrossValidation, as_cross_validation, elastic_net_cv
@@ -169,38 +170,74 @@ def _by_gram(
     statistics = statistics_of(X, y, weight)
     lane = standard_form(statistics, shape)
     lambdas = grid_of(lane)
-    solved, spectrum = gram_ridge(lane, lambdas)
-    path, way = restored(lane, solved), lane.scaling
-    kept, free, scale = way.kept, way.free, way.scale
+    ridge = gram_ridge(lane, lambdas)
+    spectrum = ridge.spectrum
+    path, way = restored(lane, ridge.solved), lane.scaling
+    free, scale = way.free, way.scale
     # The eigenvectors, with what unpenalised columns take away, as combinations of the data.
-    vectors = np.zeros((len(scale), len(spectrum.values)))
-    vectors[kept] = spectrum.vectors / scale[kept][:, None]
-    vectors[free] = -(way.free_response @ spectrum.vectors) / scale[free][:, None]
+    standard = _standard_columns(way)
+    vectors = standard @ spectrum.vectors
     second = statistics.xx[np.ix_(free, free)] / statistics.weight
     if not shape.fit_intercept:
         second += np.outer(statistics.x_mean[free], statistics.x_mean[free])
     inverse = np.linalg.pinv(second / np.outer(scale[free], scale[free]), hermitian=True)
-    share = weight / weight.sum()
     some = lambdas[:1] if (lambdas == lambdas[0]).all() else lambdas
     shrink = 1 / (spectrum.values + some[:, :, None])
+    rows = _CentredRows(X, weight, way, shape.fit_intercept)
     residual = np.empty((len(lambdas), len(y), lambdas.shape[1]))
     left = np.empty((len(some), len(y), lambdas.shape[1]))
     outside = np.empty(len(y))
-    rows = max(1, _BLOCK_ENTRIES // len(scale))
-    stored = X if isinstance(X, np.ndarray) else X.tocsr()
-    for start in range(0, len(y), rows):
-        part = slice(start, start + rows)
-        block = dense(stored[part])
-        fitted = path.coef @ block.T + path.intercept[:, :, None]
-        residual[:, part] = np.swapaxes(y[part].T[:, None] - fitted, 1, 2)
-        unpenalised = (block[:, free] - way.x_mean[free]) / scale[free]
+    y_centre = rows.share @ (y - way.y_mean) if shape.fit_intercept else 0.0
+    for part, block in rows.blocks():
+        moved = (y[part] - way.y_mean - y_centre).T
+        residual[:, part] = np.swapaxes(moved[:, None] - path.coef @ block.T, 1, 2)
+        unpenalised = block[:, free] / scale[free]
         always = np.einsum("nf,fg,ng->n", unpenalised, inverse, unpenalised)
-        squares = np.square(block @ vectors - way.x_mean @ vectors)
-        of_lambda = squares @ np.swapaxes(shrink, 1, 2)
-        hat = of_lambda + always[:, None] + float(shape.fit_intercept)
-        left[:, part] = 1 - share[part, None] * hat
-        outside[part] = 1 - share[part] * (always + float(shape.fit_intercept))
-    return _Fit(path, lambdas, residual, left, outside)
+        of_lambda = np.square(block @ vectors) @ np.swapaxes(shrink, 1, 2)
+        outside[part] = 1 - rows.share[part] * (always + float(shape.fit_intercept))
+        left[:, part] = outside[part][:, None] - rows.share[part, None] * of_lambda
+    fit = _Fit(path, lambdas, residual, left, outside)
+    return _with_leverages(fit, rows, lane, standard, ridge.resolved)
+
+
+def _standard_columns(way: Scaling) -> np.ndarray:
+    """Return the columns of the standard form as combinations (p, q) of the centred data."""
+    standard = np.zeros((len(way.scale), len(way.kept)))
+    standard[way.kept, np.arange(len(way.kept))] = 1 / way.scale[way.kept]
+    standard[way.free] = -way.free_response / way.scale[way.free][:, None]
+    return standard
+
+
+class _CentredRows:
+    """Rows about their means, some at a time: far from 0, the rounding of a mean is not small."""
+
+    def __init__(self, X: Matrix, weight: np.ndarray, way: Scaling, centred: bool) -> None:
+        self.share = weight / weight.sum()
+        self._stored = X if isinstance(X, np.ndarray) else X.tocsr()
+        self._centre = way.x_mean
+        self._step = np.zeros_like(way.x_mean)
+        if centred:
+            self._step = sum(self.share[part] @ block for part, block in self.blocks())
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        rows = max(1, _BLOCK_ENTRIES // len(self._centre))
+        for start in range(0, len(self.share), rows):
+            part = slice(start, start + rows)
+            yield part, dense(self._stored[part]) - self._centre - self._step
+
+
+def _with_leverages(
+    fit: _Fit, rows: _CentredRows, lane: Standard, standard: np.ndarray, which: np.ndarray
+) -> _Fit:
+    """Return the fit with `left` from the inverse at the lambdas where no spectrum tells it."""
+    left = fit.left
+    for k, j in np.argwhere(which[: len(left)] | which.any(axis=0) & (len(left) == 1)):
+        inverse = resolved(lane, fit.lambdas[k, j]).inverse
+        for part, block in rows.blocks():
+            z = block @ standard
+            of_lambda = np.einsum("nq,qr,nr->n", z, inverse, z)
+            left[k, part, j] = fit.outside[part] - rows.share[part] * of_lambda
+    return fit
 
 
 def _by_kernel(
@@ -214,7 +251,10 @@ def _by_kernel(
     form = data_form(X, y, weight[None], shape)
     lane, root = form.lanes[0], np.sqrt(form.columns.weight[0])
     lambdas = grid_of(lane)
-    solved, spectrum = dual_ridge(form, 0, lambdas)
+    ridge = dual_ridge(form, 0, lambdas)
+    if ridge.resolved.any():
+        return _by_gram(X, y, weight, shape, grid_of)
+    spectrum = ridge.spectrum
     # Eigenvectors of 0 hold the intercept and the unpenalised columns, where H is 1.
     whole = form.columns.basis[0] * root[:, None]
     if shape.fit_intercept:
@@ -224,7 +264,7 @@ def _by_kernel(
     keep = some[:, :, None] / (spectrum.values + some[:, :, None])
     pulled = np.swapaxes(spectrum.pull[:, None] * keep, 1, 2)
     return _Fit(
-        restored(lane, solved),
+        restored(lane, ridge.solved),
         lambdas,
         (outside @ pulled) / root[:, None] * lane.scaling.unit,
         np.square(outside) @ np.swapaxes(keep, 1, 2),

@@ -20,6 +20,7 @@ from regjax.sklearn._shared import (
     objective_without_columns,
     quiet_engine,
     warn_of_gaps,
+    warn_of_lost_columns,
 )
 from regjax.sklearn._strengths import strengths
 
@@ -46,6 +47,7 @@ class CrossValidated:
             if y.ndim > 1 and y.shape[1] > 1:
                 raise ValueError(f"For multi-task outputs, use MultiTask{type(self).__name__}")
             y = column_or_1d(y, warn=True)
+        warn_of_lost_columns(self, X)
         weight = as_weight(sample_weight, X)
         _check_alphas(self.alphas)
         ratios = np.atleast_1d(getattr(self, "l1_ratio", 1.0))

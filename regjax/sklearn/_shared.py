@@ -18,6 +18,10 @@ FLOATS = [np.float64, np.float32]
 _USUAL = 1e-6
 # What double precision can tell of a gap.
 _ROUNDING = 1e-15
+# Of its mean: a column that varies by less is nearly all rounding.
+_VARIES = 1e-13
+# Rows that show most columns to vary enough, so that the others need not be read.
+_FIRST_ROWS = 64
 
 
 def as_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
@@ -63,5 +67,31 @@ def warn_of_gaps(gap: Any, allowed: Any, stacklevel: int = 4) -> None:
             f"{np.max(allowed):.3e}. Scale the features, drop nearly dependent ones, increase the "
             "penalty, or accept a larger tol.",
             ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_lost_columns(model: Any, X: Any, stacklevel: int = 4) -> None:
+    """Warn of columns of dense `X` so far from 0 that rounding hides how they vary.
+
+    To be called by `fit`, like `warn_of_gaps`, once the names of the columns are known.
+    """
+    if not model.fit_intercept or not isinstance(X, np.ndarray):
+        return
+    first = X[:_FIRST_ROWS]
+    spread = np.ptp(first, axis=0).astype(np.float64)
+    suspect = np.flatnonzero(spread <= _VARIES * np.abs(first).max(axis=0))
+    columns = X[:, suspect].astype(np.float64)
+    # Differences of numbers so near to each other are exact.
+    deviation = (columns - columns[:1]).std(axis=0)
+    lost = suspect[(deviation > 0) & (deviation <= _VARIES * np.abs(columns[0]))]
+    if len(lost):
+        names = getattr(model, "feature_names_in_", None)
+        shown = ", ".join(str(j) if names is None else repr(names[j]) for j in lost[:10].tolist())
+        warnings.warn(
+            f"Column(s) {shown} vary by less than {_VARIES:g} of their mean, which rounding hides "
+            "in double precision: their coefficients are not reliable. Subtract a constant from "
+            "these columns first.",
+            UserWarning,
             stacklevel=stacklevel,
         )

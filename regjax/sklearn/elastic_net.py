@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from regjax.sklearn._coefficients import solve
 from regjax.sklearn._gram import check_precomputed
-from regjax.sklearn._shared import FLOATS, as_weight, warn_of_gaps
+from regjax.sklearn._shared import FLOATS, as_weight, warn_of_gaps, warn_of_lost_columns
 from regjax.sklearn.path import enet_path
 
 
@@ -59,6 +59,7 @@ class ElasticNet(linear_model.ElasticNet):
                 y_numeric=True,
             )
             y = check_array(y, dtype=X.dtype.type, ensure_2d=False)
+        warn_of_lost_columns(self, X)
         weight = as_weight(sample_weight, X)
         check_precomputed(self.precompute, X, weight, self.fit_intercept)
         found = solve(

@@ -16,6 +16,7 @@ from regjax.sklearn._shared import (
     objective_without_columns,
     quiet_engine,
     warn_of_gaps,
+    warn_of_lost_columns,
 )
 from regjax.sklearn.path import enet_path
 
@@ -57,6 +58,7 @@ class MultiTaskElasticNet(linear_model.MultiTaskElasticNet):
         if y.ndim == 1:
             other = type(self).__name__.removeprefix("MultiTask")
             raise ValueError(f"For mono-task outputs, use {other}")
+        warn_of_lost_columns(self, X)
         weight = as_weight(sample_weight, X)
         with quiet_engine():
             found = multi_task_path(

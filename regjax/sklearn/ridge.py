@@ -11,13 +11,16 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from regjax.paths import elastic_net_path
-from regjax.sklearn._shared import FLOATS, objective_without_columns, quiet_engine, warn_of_gaps
+from regjax.sklearn._shared import (
+    FLOATS,
+    objective_without_columns,
+    quiet_engine,
+    warn_of_gaps,
+    warn_of_lost_columns,
+)
 
 # Without bounds the solution is exact but for rounding.
 _TOL = 1e-6
-# Of the mean square of a row: what is no different from 0, and leaves the least squares of least
-# norm where they are many.
-_NOTHING = 1e-17
 
 
 class Ridge(linear_model.Ridge):
@@ -52,13 +55,12 @@ class Ridge(linear_model.Ridge):
             multi_output=True,
             y_numeric=True,
         )
+        warn_of_lost_columns(self, X)
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         total = len(y) if weight is None else weight.sum(dtype=np.float64)
         alphas = _as_alphas(self.alpha, y)
-        if not self.positive:
-            alphas = np.maximum(alphas, total * least_strength(X))
         tol = min(self.tol, _TOL) if self.positive else _TOL
         responses = y.reshape(len(y), -1)
         coef = np.empty((responses.shape[1], X.shape[1]))
@@ -92,17 +94,6 @@ class Ridge(linear_model.Ridge):
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags
-
-
-def least_strength(X: Any) -> float:
-    """Return a lambda that is 0 but for rounding, for `X` dense or sparse.
-
-    Example:
-        >>> least_strength(np.ones((2, 3)))
-        3e-17
-    """
-    stored = X if isinstance(X, np.ndarray) else X.data
-    return _NOTHING * float(np.square(stored, dtype=np.float64).sum()) / X.shape[0]
 
 
 def _check_solver(solver: str, positive: bool) -> None:

@@ -15,8 +15,8 @@ from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled, 
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from regjax.paths import ridge_cv
-from regjax.sklearn._shared import quiet_engine
-from regjax.sklearn.ridge import Ridge, least_strength
+from regjax.sklearn._shared import quiet_engine, warn_of_lost_columns
+from regjax.sklearn.ridge import Ridge
 
 
 class RidgeCV(linear_model.RidgeCV):
@@ -105,6 +105,7 @@ class RidgeCV(linear_model.RidgeCV):
                 FutureWarning,
                 stacklevel=4,
             )
+        warn_of_lost_columns(self, X, stacklevel=5)
         weight = np.ones(len(y))
         if sample_weight is not None:
             weight = _check_sample_weight(
@@ -188,7 +189,7 @@ def _left_out(
         found = ridge_cv(
             X,
             y,
-            lambdas=np.maximum(alphas / weight.sum(), least_strength(X)),
+            lambdas=alphas / weight.sum(),
             fit_intercept=fit_intercept,
             sample_weight=weight,
         )
