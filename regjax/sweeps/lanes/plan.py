@@ -18,7 +18,7 @@ from regjax._messages import listed, quoted
 from regjax.sweeps.lanes.arrays import host_array, named_leaves
 from regjax.sweeps.lanes.chunks import Chunk, block_shape, make_chunks
 from regjax.sweeps.lanes.compiled import Shape
-from regjax.sweeps.lanes.grid import Grid, Group
+from regjax.sweeps.lanes.grid import Grid, Group, Value
 from regjax.sweeps.lanes.legs import HostTraining, Programs
 from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.programs import Block
@@ -197,7 +197,7 @@ def fingerprint(
         **arguments,
     }
     return {
-        "grid": _hash(json.dumps([grid.ids, sorted(grid.static)]).encode()),
+        "grid": grid_digest(grid),
         "code": _hash("\n".join(texts).encode()),
         "data": _hash(*(_hash_arrays(job.shared).encode() for job in jobs)),
         # As the store gives them back.
@@ -221,11 +221,12 @@ def check_same(stored: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     other = [name for name in found if stored.get(name) != found[name]]
     if not other:
         return
-    before, now = dict(stored["arguments"]), dict(found["arguments"])
+    before, now = stored.get("arguments"), found["arguments"]
     changes = [
-        f"{name} was {quoted(before.get(name))}, now it is {quoted(now.get(name))}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
+        f"{name} was {quoted(before.get(name))}, now it is {quoted(value)}"
+        for name, value in now.items()
+        # A store that is corrupt may hold anything.
+        if isinstance(before, dict) and before.get(name) != value
     ]
     what = f"{'; '.join(changes)}. Give" if changes else "give"
     raise StoreError(
@@ -234,20 +235,20 @@ def check_same(stored: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     )
 
 
-def check_grid(stored: Mapping[str, Any], grid: Grid) -> None:
-    """Raise StoreError if a stored sweep has another grid, and say what changed."""
-    before = {name: tuple(values) for name, values in stored["columns"].items()}
-    static = {*stored["static"]} ^ grid.static
-    if before == dict(grid.columns) and not static:
-        return
-    changes = [f"{name} is Static in one of them alone" for name in sorted(static)]
-    for name in dict.fromkeys([*before, *grid.columns]):
-        was, now = (list(dict.fromkeys(c.get(name, ()))) for c in (before, grid.columns))
+def grid_digest(grid: Grid) -> str:
+    """Return what two equal grids have in common."""
+    return _hash(json.dumps([grid.ids, sorted(grid.static)]).encode())
+
+
+def grid_changes(columns: Mapping[str, Sequence[Value]], grid: Grid) -> str:
+    """Return how a grid differs from one of these columns."""
+    changes = []
+    for name in dict.fromkeys([*columns, *grid.columns]):
+        was, now = (list(dict.fromkeys(c.get(name, ()))) for c in (columns, grid.columns))
         if was != now:
             text = " and is now ".join(listed(values, 6) or "missing" for values in (was, now))
             changes.append(f"{name} was {text}")
-    what = "; ".join(changes) or "the same values in other combinations or another order"
-    raise StoreError(f"The stored sweep has another grid ({what}): begin anew in another folder.")
+    return "; ".join(changes) or "the same values otherwise combined, in order or as choices"
 
 
 def _of_all(values: Sequence[Any]) -> Any:

@@ -27,12 +27,13 @@ from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, wr
 from regjax.sweeps.lanes.plan import (
     Resources,
     Shard,
-    check_grid,
     check_same,
     choose_shapes,
     chunks_of,
     environment,
     fingerprint,
+    grid_changes,
+    grid_digest,
 )
 from regjax.sweeps.lanes.ray_engine import Ray, RayEngine
 from regjax.sweeps.lanes.results import Rules
@@ -259,7 +260,11 @@ def _take_up(
             f"are {len(here['devices'])}: name as many with devices, or force it."
         )
     shapes = {int(number): Shape(*shape) for number, shape in plan["shapes"].items()}
-    check_grid(store.fact("grid"), grid)
+    if kept["grid"] != grid_digest(grid):
+        changes = grid_changes((store.fact("grid") or {}).get("columns", {}), grid)
+        raise StoreError(
+            f"The stored sweep has another grid ({changes}): begin anew in another folder."
+        )
     found = fingerprint(grid, programs, shapes, rules, arguments)
     if not options.force:
         check_same(kept, found)
