@@ -12,7 +12,7 @@ import click
 from regjax._messages import counted
 from regjax.cli._command import saved
 from regjax.cli._figures import drawing
-from regjax.cli._options import DATA, OUT, Strengths, Whole
+from regjax.cli._options import DATA, OUT, Strengths, Whole, folder_of_results
 from regjax.cli._output import Table, heading, print_more, print_table, say
 
 MOST_FEATURES = 20
@@ -66,7 +66,8 @@ def out_folder(out: pathlib.Path | None, data: str, command: str, overwrite: boo
     """Return where results go, checked before any work."""
     from regjax import sweeps
 
-    folder = out or pathlib.Path("runs") / f"{pathlib.Path(data).resolve().stem}-{command}"
+    default = pathlib.Path("runs") / f"{pathlib.Path(data).resolve().stem}-{command}"
+    folder = folder_of_results(out, default)
     sweeps.check_folder(folder, overwrite=overwrite)
     return folder
 

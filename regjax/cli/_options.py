@@ -19,6 +19,10 @@ _PATH_ERRORS = {
 }
 
 
+# Beside a folder of results stand others, of its name and a suffix; file systems take 255 bytes.
+_LONGEST_NAME = 200
+
+
 class _Checked(click.ParamType):
     """A type whose messages begin with the option: `--folds must be at least 2, got '1'.`"""
 
@@ -118,12 +122,25 @@ class Place(_Checked):
             self.refuse("must name a file or folder", value, param)
         if is_address(str(value)):
             self.refuse("must be a path of this machine's file system", value, param)
+        if os.path.realpath(value) == os.path.realpath(os.sep):
+            self.refuse("must name a file or folder below the root", value, param)
         try:
             os.stat(value)
         except OSError as error:
             if error.errno in _PATH_ERRORS:
                 self.refuse(_PATH_ERRORS[error.errno], value, param)
         return self.kind(value)
+
+
+def folder_of_results(out: pathlib.Path | None, default: pathlib.Path) -> pathlib.Path:
+    """Return the folder to write to, whose name leaves space for those of folders beside it."""
+    folder = out or default
+    if len(os.fsencode(folder.name)) > _LONGEST_NAME:
+        raise click.UsageError(
+            f"The name of the folder of results, {quoted(folder.name)}, must have at most "
+            f"{_LONGEST_NAME} bytes: name another with --out."
+        )
+    return folder
 
 
 DATA = Place(str)

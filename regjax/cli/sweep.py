@@ -11,7 +11,7 @@ import click
 from regjax.cli._command import FailedRuns, saved
 from regjax.cli._figures import drawing
 from regjax.cli._fits import len_of
-from regjax.cli._options import DATA, OUT, Share, Strengths, Whole
+from regjax.cli._options import DATA, OUT, Share, Strengths, Whole, folder_of_results
 from regjax.cli._output import Table, console, heading, number, print_more, print_table, say
 from regjax.cli._resume import resumable
 from regjax.cli._table_options import table_options
@@ -121,7 +121,8 @@ def sweep(data: str | None, out: pathlib.Path | None, read_options: Any, **optio
     told = [*read_options.given(), *(name for name in ("target", "drop") if options[name])]
     if data is None and told:
         raise ValueError(f"{', '.join(told)}: said of DATA, which is missing.")
-    out = out or pathlib.Path("runs") / (pathlib.Path(data).stem if data else "demo")
+    stem = pathlib.Path(data).stem if data else "demo"
+    out = folder_of_results(out, pathlib.Path("runs") / stem)
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
         sweeps.check_folder(folder, overwrite=options["overwrite"] or options["resume"])

@@ -11,7 +11,7 @@ import click
 
 from regjax._messages import counted, quoted
 from regjax.cli._command import saved
-from regjax.cli._options import OUT
+from regjax.cli._options import OUT, folder_of_results
 from regjax.cli._output import console, say
 from regjax.cli._resume import resumable
 
@@ -64,7 +64,7 @@ def train(target: str, out: pathlib.Path | None, **options: Any) -> None:
     NAME takes (hyperparameters, key, *arrays) and returns metrics; arrays are what the function
     `data` of the file returns. Whatever is finished is on disk at once.
     """
-    out = out or pathlib.Path("runs") / target.rpartition(":")[2]
+    out = folder_of_results(out, pathlib.Path("runs") / target.rpartition(":")[2])
     with resumable(out):
         run, shard = _train(target, out, **options)
         _print_run(run, shard, out)

@@ -32,6 +32,9 @@ def save_fit(
     `manifest.json` has what is needed to repeat the run. The folder is written beside `out` and
     moved there when it is whole.
 
+    Names of columns are written as they are. A spreadsheet takes text that begins with `=`, `+`,
+    `-` or `@` for a formula: import such columns as text.
+
     Args:
         draw: writes figures into the folder it is given.
 

@@ -30,6 +30,9 @@ def save_run(
     `manifest.json` what is needed to repeat the run. All is written to a folder beside
     `out` and moved there when it is whole; a run that it replaces goes last.
 
+    Names of columns are written as they are. A spreadsheet takes text that begins with `=`, `+`,
+    `-` or `@` for a formula: import such columns as text.
+
     Args:
         result: what `sweep` returned.
         out: folder, which is made.
