@@ -365,7 +365,12 @@ TABLE = ("diabetes", "--models", "lasso", "--lambdas", "0.1,1", "--seeds", "3", 
 
 
 @pytest.mark.parametrize(
-    "arguments", [TABLE, (*STEPS, "--width", "2", "--workers", "1")], ids=["table", "training"]
+    "arguments",
+    [
+        TABLE,
+        pytest.param((*STEPS, "--width", "2", "--workers", "1"), marks=pytest.mark.slow),
+    ],
+    ids=["table", "training"],
 )
 def test_after_ctrl_c_it_is_said_what_is_saved_and_how_to_resume(arguments, folder, monkeypatch):
     monkeypatch.setattr(os, "_exit", sys.exit)

@@ -33,7 +33,7 @@ def test_halving_chooses_as_all_steps_of_all_settings_would():
     of_seeds = jax.vmap(noisy_loss, (None, None, 0, None))
     of_settings = jax.jit(jax.vmap(of_seeds, ({"x": 0}, None, None, None)))
     chosen, expected = [], []
-    for repeat in range(10):
+    for repeat in range(5):
         given = {"metric": "loss", "width": len(grid), "workers": 1}
         run = run_sweep(
             NOISY, grid, np.int32(repeat), stopping=SuccessiveHalving(3, 3), keep=1, **given
@@ -47,7 +47,7 @@ def test_halving_chooses_as_all_steps_of_all_settings_would():
         assert sorted(run.kept()) == sorted(best.lanes)
         assert run.table["step"].sum() == SEEDS * (3 * 3 + 9)
     assert chosen == expected
-    assert chosen.count(0.0) > 4
+    assert chosen.count(0.0) > 2
 
 
 def plain_order(costs, settings):
