@@ -236,7 +236,8 @@ def test_the_remedy_is_named(call, message):
 @pytest.mark.parametrize("address", ["gs://b/run", "s3:/b/run", "file:///tmp/run", "HTTPS://x/y"])
 def test_addresses_are_not_taken_for_folders(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for call in (run, sweep):
+    # Runs and fits are saved where check_folder has looked.
+    for call in (run, sweep, regjax.sweeps.check_folder, regjax.sweeps.merge_shards):
         with pytest.raises(ValueError, match=r"out must be a path .*got '" + address):
             call(out=address)
     assert not list(tmp_path.iterdir())

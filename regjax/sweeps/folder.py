@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from regjax._inputs import local_path
 from regjax.tables import ParquetStream, Table
 
 _MANIFEST = "manifest.json"
@@ -33,7 +34,7 @@ def check_folder(out: str | pathlib.Path, *, overwrite: bool = False) -> pathlib
         ...     check_folder(folder) == pathlib.Path(folder).resolve()
         True
     """
-    shown, out = str(out), pathlib.Path(out).resolve()
+    shown, out = str(out), local_path(out, "out").resolve()
     if out.exists() and not out.is_dir():
         raise ValueError(f"{shown!r} is a file; name a folder for the results.")
     ancestor = next(folder for folder in out.parents if folder.exists())
