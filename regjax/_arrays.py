@@ -18,16 +18,18 @@ Numeric: TypeAlias = chex.Numeric
 """A Python number, a NumPy scalar or a (possibly traced) scalar array."""
 
 
-def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.inf) -> None:
+def check_strength(
+    value: Tree, name: str = "lambda_", *, largest: float = np.inf, computed_ok: bool = False
+) -> None:
     """Raise unless every number in `value` is finite and in [0, largest].
 
-    Tracers pass: inside a trace they have no value.
+    Tracers pass: inside a trace they have no value. With `computed_ok` all arrays of JAX do.
     """
     for number in jax.tree.leaves(value):
         kind = np.dtype(getattr(number, "dtype", type(number))).kind
         if kind not in "iufV":
             raise TypeError(f"{name} must be a number, real and not a truth value, got {number!r}.")
-        if not has_value(number):
+        if not has_value(number) or (computed_ok and isinstance(number, jax.Array)):
             continue
         number = np.asarray(number)
         if not np.all(np.isfinite(number)):
@@ -37,8 +39,8 @@ def check_strength(value: Tree, name: str = "lambda_", *, largest: float = np.in
             raise ValueError(f"{name} must be {bound}, got {number}.")
 
 
-def float_array(leaf: Any) -> jax.Array:
-    """Return `leaf` as a real floating-point array; integers become the default float."""
+def float_array(leaf: Any, *, complex_ok: bool = False) -> jax.Array:
+    """Return `leaf` as a floating-point array; integers become the default float."""
     if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
         raise TypeError(
             f"A leaf of type {type(leaf).__name__} is no array. Drop such leaves first, for "
@@ -46,16 +48,31 @@ def float_array(leaf: Any) -> jax.Array:
             "with a mask (regjax.masks)."
         )
     array = jnp.asarray(leaf)
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError("Complex weights are not supported; split them into real and imaginary.")
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        raise TypeError(
+            "A leaf is a random key and no weight. Drop such leaves first, or select leaves with a "
+            "mask (regjax.masks)."
+        )
+    if jnp.issubdtype(array.dtype, jnp.complexfloating) and not complex_ok:
+        raise TypeError(
+            "Complex weights are not supported here. Leave them out with a mask, such as "
+            "masks.weights & masks.by_predicate(lambda path, leaf: not jnp.iscomplexobj(leaf)), "
+            "or split them into real and imaginary parts."
+        )
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
         array = array.astype(jnp.result_type(float))
     return array
 
 
-def float_tree(tree: Tree) -> Tree:
-    """Return `tree` with every leaf as a real floating-point array."""
-    return jax.tree.map(float_array, tree)
+def float_tree(tree: Tree, *, complex_ok: bool = False) -> Tree:
+    """Return `tree` with every leaf as a floating-point array, real unless `complex_ok`."""
+    return jax.tree.map(lambda leaf: float_array(leaf, complex_ok=complex_ok), tree)
+
+
+def real_dtype(leaf: jax.Array) -> Any:
+    """Return the dtype of the leaf's magnitudes."""
+    is_complex = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+    return jnp.finfo(leaf.dtype).dtype if is_complex else leaf.dtype
 
 
 def has_value(number: Any) -> bool:
@@ -63,6 +80,11 @@ def has_value(number: Any) -> bool:
     if isinstance(number, jax.Array):
         return not isinstance(number, jax.core.Tracer) and number.is_fully_addressable
     return isinstance(number, int | float | np.number | np.ndarray)
+
+
+def is_known_zero(number: Any) -> bool:
+    """Return whether the number, or every number of an array, has a value and it is 0."""
+    return has_value(number) and not np.any(np.asarray(number))
 
 
 def check_finite(array: jax.Array, name: str) -> None:
@@ -116,7 +138,9 @@ def strengths(prefix: Tree, tree: Tree, name: str = "lambda_", *, largest: float
 
 def step_sizes(prefix: Tree, tree: Tree) -> Tree:
     """Return a tree like `tree` of step sizes, each a scalar or an array like its leaf."""
-    check_strength(prefix, "step_size")
+    # Arrays of JAX may come from gradients: NaN in them shows in the result, eagerly as in
+    # compiled programs.
+    check_strength(prefix, "step_size", computed_ok=True)
     full = broadcast_prefix(prefix, tree, "step_size")
     for step, leaf in zip(jax.tree.leaves(full), jax.tree.leaves(tree), strict=True):
         if jnp.ndim(step) != 0 and jnp.shape(step) != jnp.shape(leaf):
@@ -203,19 +227,23 @@ def widen(leaf: jax.Array) -> jax.Array:
 
 
 def sum_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
-    """Return the sum over leaves of the scalars `function(leaf, ...)`, in the leaves' dtype.
+    """Return the sum over leaves of the real scalars `function(leaf, ...)`, in the leaves' dtype.
 
     The function sees each leaf in float32 at least.
     """
     terms = jax.tree.leaves(
-        jax.tree.map(lambda leaf, *r: function(widen(leaf), *r).astype(leaf.dtype), tree, *rest)
+        jax.tree.map(
+            lambda leaf, *r: function(widen(leaf), *r).astype(real_dtype(leaf)), tree, *rest
+        )
     )
     return functools.reduce(jnp.add, terms) if terms else jnp.zeros(())
 
 
 def max_leaves(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
-    """Return the largest of the scalars `function(leaf, ...)`, in the leaves' dtype."""
-    terms = jax.tree.leaves(map_leaves(function, tree, *rest))
+    """Return the largest of the real scalars `function(leaf, ...)`, in the leaves' dtype."""
+    terms = jax.tree.leaves(
+        jax.tree.map(lambda leaf, *r: function(leaf, *r).astype(real_dtype(leaf)), tree, *rest)
+    )
     return functools.reduce(jnp.maximum, terms) if terms else jnp.zeros(())
 
 

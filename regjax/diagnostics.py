@@ -53,7 +53,7 @@ def weight_statistics(params: Tree, mask: Mask | Tree = everything) -> list[Weig
     for leaf, flag in zip(tree_leaves(params), selected, strict=True):
         if not flag:
             continue
-        magnitudes = np.abs(np.asarray(leaf.value, dtype=np.float64))
+        magnitudes = _magnitudes(leaf.value)
         empty = magnitudes.size == 0
         largest = float(magnitudes.max(initial=0.0))
         unit = largest if 0 < largest < np.inf else 1.0
@@ -107,14 +107,18 @@ def magnitude_prune(params: Tree, keep: float, mask: Mask | Tree = weights) -> T
     leaves, structure = jax.tree.flatten(params)
     selected = jax.tree.leaves(resolve(mask, params))
     chosen = [i for i, flag in enumerate(selected) if flag]
-    flat = np.concatenate([np.abs(np.asarray(leaves[i], dtype=np.float64)).ravel() for i in chosen])
+    flat = np.concatenate([_magnitudes(leaves[i]).ravel() for i in chosen])
     kept = np.zeros(flat.size, dtype=bool)
     kept[np.argsort(-flat, kind="stable")[: round(keep * flat.size)]] = True
     parts = np.split(kept, np.cumsum([np.size(leaves[i]) for i in chosen])[:-1])
     for i, part in zip(chosen, parts, strict=True):
-        leaf = float_array(leaves[i])
+        leaf = jnp.asarray(leaves[i])
         leaves[i] = jnp.where(part.reshape(leaf.shape), leaf, 0)
     return jax.tree.unflatten(structure, leaves)
+
+
+def _magnitudes(leaf: jax.Array) -> np.ndarray:
+    return np.abs(np.asarray(leaf)).astype(np.float64)
 
 
 def to_sparse(w: jax.Array) -> sparse.BCOO:

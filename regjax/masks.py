@@ -1,20 +1,32 @@
-"""Which leaves of a parameter tree are penalised, and a report of it.
+"""Which leaves of a parameter tree are penalized, and a report of it.
 
 A mask is a frozen object; `mask.resolve(params)` gives the boolean tree. Masks combine
 with `&`, `|` and `~`:
 
     weights & ~embeddings               weights, but no embedding tables
+    weights | position_embeddings       weights, and position embeddings too
     by_path("decoder/*") & by_ndim(2)   matrices of the decoder
 
-A mask is deliberately not callable: libraries that tell a mask from a tree, or a
-hyperparameter from a schedule, by whether it can be called get it wrong in silence.
-Where a function is wanted, as in `optax.masked`, pass `mask.resolve`.
+All of `regjax` takes masks as they are. For optax pass the function: `optax.adamw(1e-3,
+mask=masks.weights.resolve)`. A mask itself is neither callable nor a truth value:
+`optax.inject_hyperparams` takes whatever can be called for a schedule, the default `mask=weights`
+of an optimizer among it.
 
-Paths are written with slashes, `layers/0/weight`. The default, `weights`, reads names the
-way Flax, Equinox, Haiku and plain dicts write them: leaves of normalisation layers and
-biases are left out, known weights are in, and the number of dimensions decides only for
-names it does not know. So stacked layers and vmapped lanes, whose biases are matrices,
-come out right.
+Paths are written with slashes, `layers/0/weight`; keys that hold dots, `layers.0.weight`, stay as
+they are. The default, `weights`, reads names the way Flax, Equinox, Haiku, PyTorch and plain
+dictionaries write them. The number of dimensions decides only for names it does not know, so
+that stacked layers and vmapped models, whose biases are matrices, come out right. Left out are
+
+- biases, intercepts, and the parameters of normalization layers: by the name or class of the
+  layer, or a `weight` of the shape of its `bias`;
+- class, mask, distillation and register tokens, and position parameters (`pos_embed`), as timm
+  and DeiT do. Tables that are looked up (`wpe/weight`, `token_embed/embedding`) are weights;
+- slopes of PReLU, parameters on a logarithmic scale (`A_log`, `log_step`), the `D` beside an
+  `A_log`, running statistics.
+
+Coefficients of linear models (`coef`, and `alpha`, `beta`, `theta` of more than one entry) are
+weights even as vectors; other vectors under unknown names are not. Names can mislead: print
+`weights.report(params)` once.
 """
 
 from __future__ import annotations
@@ -23,46 +35,64 @@ import abc
 import dataclasses
 import fnmatch
 import math
+import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import jax
 import numpy as np
 
 from regjax._arrays import Tree
-from regjax._names import Leaf, is_embedding, is_output_head, is_weight, tree_leaves
+from regjax._names import (
+    Leaf,
+    is_class_token,
+    is_embedding,
+    is_output_head,
+    is_part_of_a_tree,
+    is_position_embedding,
+    is_weight,
+    tree_leaves,
+)
 
 
 class Mask(abc.ABC):
-    """A rule that says which leaves are penalised. See the module's text for how they combine."""
+    """A rule that says which leaves are penalized. See the module's text for how they combine."""
 
     @abc.abstractmethod
     def selects(self, leaves: list[Leaf]) -> list[bool]:
-        """Return one boolean per leaf.
+        """Return one boolean per leaf."""
 
-        Raises:
-            ValueError: if the rule names something that no leaf has.
-        """
+    def complaint(self, leaves: list[Leaf]) -> str | None:
+        """Return an error message if the rule names something that none of `leaves` has."""
+        return None
 
     def resolve(self, params: Tree) -> Tree:
-        """Return a tree like `params` of booleans, True where a leaf is penalised.
+        """Return a tree like `params` of booleans, True where a leaf is penalized.
 
-        Leaves that are no real floating-point arrays are never penalised.
+        Leaves that are no floating-point arrays, real or complex, are never penalized. Where
+        optax hides some leaves (`optax.masked`, `optax.partition`, `optax.multi_transform`),
+        nothing need be found among the others.
+
+        Args:
+            params: the parameters.
+
+        Returns:
+            A tree of Python booleans with the structure of `params`.
 
         Raises:
-            ValueError: if a pattern matches no leaf, or nothing is left to penalise.
+            ValueError: if a pattern matches no leaf, or nothing is left to penalize.
 
         Example:
             >>> import jax.numpy as jnp
             >>> weights.resolve({"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)})
             {'bias': False, 'kernel': True}
         """
-        return jax.tree.unflatten(jax.tree.structure(params), _flags(self, tree_leaves(params)))
+        return resolve(self, params)
 
     def report(self, params: Tree) -> MaskReport:
         """Return what the mask covers, leaf by leaf; print it to read it."""
         leaves = tree_leaves(params)
-        flags = _flags(self, leaves)
+        flags = jax.tree.leaves(self.resolve(params))
         return MaskReport(
             tuple(
                 MaskRow(leaf.path, tuple(np.shape(leaf.value)), flag)
@@ -72,13 +102,20 @@ class Mask(abc.ABC):
         )
 
     def __and__(self, other: Mask) -> Mask:
-        return _Combined(self, other, all)
+        return _Combined(self, other, "&") if isinstance(other, Mask) else NotImplemented
 
     def __or__(self, other: Mask) -> Mask:
-        return _Combined(self, other, any)
+        return _Combined(self, other, "|") if isinstance(other, Mask) else NotImplemented
 
     def __invert__(self) -> Mask:
-        return _Complement(self)
+        return _Not(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            f"A mask is not a truth value. Combine masks with &, | and ~; where a function or a "
+            f"tree of booleans is expected, as by optax, pass {_grouped(self)}.resolve or "
+            f"{_grouped(self)}.resolve(params)."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,27 +148,32 @@ class MaskReport:
     def __str__(self) -> str:
         width = max([len(row.path) for row in self.rows], default=0)
         lines = [
-            f"{'penalised' if row.penalized else '-':<10} {row.path:<{width}}  {row.shape}"
+            f"{'penalized' if row.penalized else '-':<10} {row.path:<{width}}  {row.shape}"
             for row in self.rows
         ]
         leaves = sum(row.penalized for row in self.rows)
         lines.append(
             f"{leaves} of {len(self.rows)} leaves, "
-            f"{self.n_penalized:,} of {self.n_parameters:,} parameters penalised"
+            f"{self.n_penalized:,} of {self.n_parameters:,} parameters penalized"
         )
         return "\n".join(lines)
 
 
-def resolve(mask: Mask | Tree, params: Tree) -> Tree:
+def resolve(mask: Mask | Tree, params: Tree, *, required: bool = True) -> Tree:
     """Return the boolean tree of `mask` for `params`.
 
     Args:
         mask: a mask of this module, or a tree of booleans that is a prefix of `params`.
         params: the parameters.
+        required: whether it is an error that nothing is left to penalize. It never is where optax
+            hides some leaves.
+
+    Returns:
+        A tree of Python booleans with the structure of `params`.
 
     Raises:
         TypeError: if `mask` is a function or holds anything but booleans.
-        ValueError: if the mask does not fit `params` or leaves nothing to penalise.
+        ValueError: if the mask does not fit `params` or leaves nothing to penalize.
 
     Example:
         >>> import jax.numpy as jnp
@@ -139,8 +181,27 @@ def resolve(mask: Mask | Tree, params: Tree) -> Tree:
         >>> resolve({"encoder": True, "head": False}, params)
         {'encoder': [True], 'head': False}
     """
+    leaves = tree_leaves(params)
+    is_part = is_part_of_a_tree(params)
     if isinstance(mask, Mask):
-        return mask.resolve(params)
+        if not is_part and (complaint := mask.complaint(leaves)):
+            raise ValueError(complaint)
+        selected = mask.selects(leaves)
+    else:
+        selected = _broadcast(mask, params) if leaves else []
+    flags = [flag and leaf.trainable for flag, leaf in zip(selected, leaves, strict=True)]
+    if required and not is_part and not any(flags):
+        raise ValueError(
+            "The mask leaves nothing to penalize among these leaves:\n  "
+            + _listing(leaves)
+            + "\nUse masks.everything, or masks.by_path with a pattern that matches one. If "
+            "nothing is to be penalized, use a strength of 0."
+        )
+    return jax.tree.unflatten(jax.tree.structure(params), flags)
+
+
+def _broadcast(mask: Tree, params: Tree) -> list[bool]:
+    """Return a tree of booleans, a prefix of `params`, as one boolean per leaf."""
     values = jax.tree.leaves(mask)
     if not all(isinstance(value, bool | np.bool_) for value in values):
         raise TypeError(
@@ -154,28 +215,7 @@ def resolve(mask: Mask | Tree, params: Tree) -> Tree:
             f"The mask's structure {jax.tree.structure(mask)} is no prefix of the parameters' "
             f"{jax.tree.structure(params)}."
         ) from error
-    flags = [bool(flag) for flag in jax.tree.leaves(full)]
-    leaves = tree_leaves(params)
-    kept = [flag and leaf.trainable for flag, leaf in zip(flags, leaves, strict=True)]
-    _check_some(kept, leaves)
-    return jax.tree.unflatten(jax.tree.structure(params), kept)
-
-
-def _flags(mask: Mask, leaves: list[Leaf]) -> list[bool]:
-    flags = [
-        flag and leaf.trainable for flag, leaf in zip(mask.selects(leaves), leaves, strict=True)
-    ]
-    _check_some(flags, leaves)
-    return flags
-
-
-def _check_some(flags: list[bool], leaves: list[Leaf]) -> None:
-    if leaves and not any(flags):
-        raise ValueError(
-            "The mask leaves nothing to penalise among these leaves:\n  "
-            + _listing(leaves)
-            + "\nUse masks.everything, or masks.by_path with a pattern that matches one."
-        )
+    return [bool(flag) for flag in jax.tree.leaves(full)]
 
 
 def _listing(leaves: list[Leaf], most: int = 20) -> str:
@@ -185,71 +225,126 @@ def _listing(leaves: list[Leaf], most: int = 20) -> str:
     return "\n  ".join(lines)
 
 
-@dataclasses.dataclass(frozen=True)
+def _grouped(mask: Mask) -> str:
+    return f"({mask!r})" if isinstance(mask, _Combined) else repr(mask)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Combined(Mask):
     left: Mask
     right: Mask
-    rule: Callable[[tuple[bool, bool]], bool]
+    symbol: Literal["&", "|"]
 
     def selects(self, leaves: list[Leaf]) -> list[bool]:
-        pairs = zip(self.left.selects(leaves), self.right.selects(leaves), strict=True)
-        return [self.rule(pair) for pair in pairs]
+        combine = operator.and_ if self.symbol == "&" else operator.or_
+        return list(map(combine, self.left.selects(leaves), self.right.selects(leaves)))
+
+    def complaint(self, leaves: list[Leaf]) -> str | None:
+        return self.left.complaint(leaves) or self.right.complaint(leaves)
+
+    def __repr__(self) -> str:
+        return f"{_grouped(self.left)} {self.symbol} {_grouped(self.right)}"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Complement(Mask):
+@dataclasses.dataclass(frozen=True, repr=False)
+class _Not(Mask):
     mask: Mask
 
     def selects(self, leaves: list[Leaf]) -> list[bool]:
         return [not flag for flag in self.mask.selects(leaves)]
 
+    def complaint(self, leaves: list[Leaf]) -> str | None:
+        return self.mask.complaint(leaves)
 
-@dataclasses.dataclass(frozen=True)
+    def __repr__(self) -> str:
+        return f"~{_grouped(self.mask)}"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Predicate(Mask):
     predicate: Callable[[str, Any], bool]
 
     def selects(self, leaves: list[Leaf]) -> list[bool]:
         return [bool(self.predicate(leaf.path, leaf.value)) for leaf in leaves]
 
+    def __repr__(self) -> str:
+        name = getattr(self.predicate, "__qualname__", repr(self.predicate))
+        return f"masks.by_predicate({name})"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class _Ndim(Mask):
+    smallest: int
+
+    def selects(self, leaves: list[Leaf]) -> list[bool]:
+        return [np.ndim(leaf.value) >= self.smallest for leaf in leaves]
+
+    def __repr__(self) -> str:
+        return f"masks.by_ndim({self.smallest})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Path(Mask):
     patterns: tuple[str, ...]
+    missing_ok: bool
 
     def selects(self, leaves: list[Leaf]) -> list[bool]:
-        hits = [
-            [fnmatch.fnmatchcase(leaf.path, pattern) for leaf in leaves]
-            for pattern in self.patterns
-        ]
-        for pattern, hit in zip(self.patterns, hits, strict=True):
-            if not any(hit):
-                raise ValueError(
-                    f"The pattern {pattern!r} matches none of these paths:\n  {_listing(leaves)}"
+        return [any(_matches(leaf, pattern) for pattern in self.patterns) for leaf in leaves]
+
+    def complaint(self, leaves: list[Leaf]) -> str | None:
+        for pattern in () if self.missing_ok else self.patterns:
+            if not any(_matches(leaf, pattern) for leaf in leaves):
+                return (
+                    f"The pattern {pattern!r} matches none of these paths:\n  {_listing(leaves)}\n"
+                    "If it need not match, pass missing_ok=True."
                 )
-        return [any(column) for column in zip(*hits, strict=True)]
+        return None
+
+    def __repr__(self) -> str:
+        arguments = [*map(repr, self.patterns), *["missing_ok=True"] * self.missing_ok]
+        return f"masks.by_path({', '.join(arguments)})"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Named(Mask):
-    what: str
+    name: str
+    what: str | None
     rule: Callable[[Leaf], bool]
-    required: bool = True
 
     def selects(self, leaves: list[Leaf]) -> list[bool]:
-        flags = [self.rule(leaf) for leaf in leaves]
-        if self.required and not any(flags):
-            raise ValueError(
-                f"No leaf looks like {self.what} among:\n  {_listing(leaves)}\n"
-                "Name it with masks.by_path."
-            )
-        return flags
+        return [self.rule(leaf) for leaf in leaves]
+
+    def complaint(self, leaves: list[Leaf]) -> str | None:
+        if self.what is None or any(self.selects(leaves)):
+            return None
+        return (
+            f"No leaf looks like {self.what} among:\n  {_listing(leaves)}\n"
+            "Name it with masks.by_path."
+        )
+
+    def __repr__(self) -> str:
+        return f"masks.{self.name}"
 
 
-def by_path(*patterns: str) -> Mask:
+def _matches(leaf: Leaf, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(leaf.path, pattern)
+
+
+def _is_any(leaf: Leaf) -> bool:
+    return True
+
+
+def by_path(*patterns: str, missing_ok: bool = False) -> Mask:
     """Return the mask of leaves whose path matches any of the shell-style `patterns`.
 
-    `*` stands for any characters, slashes included; `?` for one; matching is case
-    sensitive. Each pattern must match some leaf, so that a renamed layer raises.
+    Args:
+        patterns: `*` stands for any characters, slashes included; `?` for one; matching is case
+            sensitive.
+        missing_ok: whether a pattern may match no leaf. By default that raises, so that a renamed
+            layer is noticed.
+
+    Raises:
+        ValueError: if there is no pattern; on resolving, if one matches no leaf.
 
     Example:
         >>> import jax.numpy as jnp
@@ -259,7 +354,7 @@ def by_path(*patterns: str) -> Mask:
     """
     if not patterns:
         raise ValueError("by_path needs at least one pattern, such as by_path('*/kernel').")
-    return _Path(patterns)
+    return _Path(patterns, missing_ok)
 
 
 def by_ndim(smallest: int) -> Mask:
@@ -270,11 +365,13 @@ def by_ndim(smallest: int) -> Mask:
         >>> by_ndim(2).resolve([jnp.ones((2, 2)), jnp.ones(2)])
         [True, False]
     """
-    return _Predicate(lambda path, leaf: np.ndim(leaf) >= smallest)
+    return _Ndim(smallest)
 
 
 def by_predicate(predicate: Callable[[str, Any], bool]) -> Mask:
     """Return the mask of leaves where `predicate(path, leaf)` is true.
+
+    The mask can be pickled if `predicate` can: a function at the top of a module, and no lambda.
 
     Example:
         >>> import jax.numpy as jnp
@@ -284,14 +381,29 @@ def by_predicate(predicate: Callable[[str, Any], bool]) -> Mask:
     return _Predicate(predicate)
 
 
-weights: Mask = _Named("a weight", is_weight, required=False)
-"""The default: weights, without biases and the parameters of normalisation layers."""
+weights: Mask = _Named("weights", None, is_weight)
+"""The default: weights, without biases, norms and the rest that the module's text names."""
 
-everything: Mask = _Named("a parameter", lambda leaf: True, required=False)
-"""Every real floating-point leaf, biases and norms included, as optax does."""
+everything: Mask = _Named("everything", None, _is_any)
+"""Every floating-point leaf, biases and norms included, as optax does."""
 
-embeddings: Mask = _Named("an embedding", is_embedding)
+embeddings: Mask = _Named("embeddings", "an embedding", is_embedding)
 """Embedding tables, by name or class. Leave them out with `weights & ~embeddings`."""
 
-output_head: Mask = _Named("an output head", is_output_head)
+position_embeddings: Mask = _Named(
+    "position_embeddings", "a position embedding", is_position_embedding
+)
+"""Position parameters (`pos_embed`) and tables (`wpe`), by name.
+
+`weights` holds the tables alone: `weights | position_embeddings` adds the others, `weights &
+~position_embeddings` leaves out both.
+"""
+
+class_tokens: Mask = _Named("class_tokens", "a class token", is_class_token)
+"""Class, mask, distillation and register tokens (`cls_token`), by name.
+
+`weights` leaves them out; `weights | class_tokens` adds them.
+"""
+
+output_head: Mask = _Named("output_head", "an output head", is_output_head)
 """Leaves of the output head, by name. Leave them out with `weights & ~output_head`."""

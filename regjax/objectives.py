@@ -1,6 +1,6 @@
 """Objective = loss + penalty: a loss on a parameter tree with the penalty added.
 
-`penalized_loss` penalises parameters, through a mask; the activation penalties act on a
+`penalized_loss` penalizes parameters, through a mask; the activation penalties act on a
 hidden representation instead, as in a sparse autoencoder.
 """
 
@@ -30,7 +30,15 @@ def penalized_loss(
         loss_fn: its first argument is the parameter tree; it returns a scalar, or a pair
             `(scalar, aux)` with `has_aux=True`.
         penalty: any penalty object, or a sum of several.
-        mask: which leaves are penalised; biases and norms are left out by default.
+        mask: which leaves are penalized; biases and norms are left out by default.
+
+    Returns:
+        A function of the arguments of `loss_fn` that returns the scalar, or the pair.
+
+    Raises:
+        TypeError: if `penalty` is no penalty object.
+        ValueError: from the returned function, if the mask leaves nothing to penalize and the
+            strength is not 0, or if the loss is no scalar.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -49,7 +57,8 @@ def penalized_loss(
         raise TypeError(f"Expected a penalty object such as L2(1e-4), got {penalty!r}.")
 
     def objective(params: Tree, *args: Any, **kwargs: Any) -> Any:
-        added = mask_penalty(penalty, resolve(mask, params)).value(params)
+        selected = resolve(mask, params, required=not penalty.is_zero)
+        added = mask_penalty(penalty, selected).value(params)
         out = loss_fn(params, *args, **kwargs)
         loss, aux = out if has_aux else (out, None)
         if isinstance(loss, tuple | list) or jnp.ndim(loss) != 0:

@@ -16,8 +16,8 @@ def test_report_counts_and_reads_as_a_table():
     assert (report.n_penalized, report.n_parameters) == (1200, 1230)
     assert str(report).splitlines() == [
         "-          bias    (30,)",
-        "penalised  kernel  (40, 30)",
-        "1 of 2 leaves, 1,200 of 1,230 parameters penalised",
+        "penalized  kernel  (40, 30)",
+        "1 of 2 leaves, 1,200 of 1,230 parameters penalized",
     ]
 
 

@@ -1,8 +1,21 @@
 """Masks by rule, their combinations, and what they say where nothing is found."""
 
+import functools
+import pickle
+
 import jax.numpy as jnp
+import optax
 import pytest
-from model_trees import EquinoxNet, gpt, haiku_net, linen_transformer, nnx_net, penalized, shapes
+from model_trees import (
+    EquinoxNet,
+    gpt,
+    haiku_net,
+    linen_transformer,
+    named_tree,
+    nnx_net,
+    penalized,
+    shapes,
+)
 
 from regjax import masks
 
@@ -59,6 +72,60 @@ def test_rules_select_and_combine(mask, expected):
     assert not callable(mask)
 
 
+def is_small(path, leaf):
+    return leaf.size < 9
+
+
+WRITTEN = {
+    "masks.weights": masks.weights,
+    "masks.everything": masks.everything,
+    "masks.embeddings": masks.embeddings,
+    "masks.position_embeddings": masks.position_embeddings,
+    "masks.class_tokens": masks.class_tokens,
+    "masks.output_head": masks.output_head,
+    "masks.by_ndim(2)": masks.by_ndim(2),
+    "masks.by_path('*/kernel', 'a?')": masks.by_path("*/kernel", "a?"),
+    "masks.by_path('a', missing_ok=True)": masks.by_path("a", missing_ok=True),
+    "masks.by_predicate(is_small)": masks.by_predicate(is_small),
+    "masks.weights & ~masks.embeddings": masks.weights & ~masks.embeddings,
+    "~(masks.weights | masks.by_ndim(1)) & masks.everything": ~(masks.weights | masks.by_ndim(1))
+    & masks.everything,
+}
+
+
+@pytest.mark.parametrize(("text", "mask"), WRITTEN.items(), ids=WRITTEN)
+def test_masks_read_as_they_are_written_and_can_be_pickled(text, mask):
+    assert repr(mask) == text
+    copy = pickle.loads(pickle.dumps(mask))
+    assert (copy, hash(copy), repr(copy)) == (mask, hash(mask), text)
+
+
+OF_OPTAX = {
+    "adamw": functools.partial(optax.adamw, 0.1, weight_decay=0.1),
+    "lion": functools.partial(optax.lion, 0.1, weight_decay=0.1),
+    "add_decayed_weights": functools.partial(optax.add_decayed_weights, 0.1),
+    "masked": functools.partial(optax.masked, optax.scale(2.0)),
+}
+
+
+@pytest.mark.parametrize("make", OF_OPTAX.values(), ids=OF_OPTAX)
+def test_optax_takes_the_method_and_the_mask_itself_raises(make):
+    params = shapes(kernel=(2, 2), bias=(2,))
+    make(mask=masks.weights.resolve).init(params)
+    with pytest.raises(TypeError, match=r"masks\.weights\.resolve"):
+        make(mask=masks.weights).init(params)
+
+
+def test_a_mask_is_no_truth_value():
+    mask = masks.weights | masks.by_ndim(2)
+    with pytest.raises(
+        TypeError, match=r"&, \| and ~.*\(masks.weights \| masks.by_ndim\(2\)\).res"
+    ):
+        bool(mask)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        masks.weights & True
+
+
 def test_by_path_is_case_sensitive():
     with pytest.raises(ValueError, match="matches none"):
         masks.by_path("Encoder/*").resolve(NET)
@@ -81,6 +148,54 @@ EMBEDDINGS = {
 @pytest.mark.parametrize(("make", "expected"), EMBEDDINGS.values(), ids=EMBEDDINGS)
 def test_embeddings_are_found_by_name_or_class(make, expected):
     assert penalized(make(), masks.embeddings) == expected
+
+
+def test_an_embedding_of_patches_is_no_table():
+    names = "hugging_face_clip"
+    assert penalized(named_tree(names), masks.embeddings & masks.weights) == {
+        "vision_model.embeddings.position_embedding.weight",
+        "text_model.embeddings.token_embedding.weight",
+    }
+    nested = shapes(
+        **{"embed/table": (3, 2), "patch_embed/proj/kernel": (2, 2), "time_embed/up/kernel": (2, 2)}
+    )
+    assert penalized(nested, masks.embeddings) == {"embed/table"}
+
+
+TOKENS = {"cls_token", "dist_token", "reg_token", "mask_token"}
+POSITIONS = {
+    "timm_vit": {
+        "pos_embed",
+        "blocks.0.attn.relative_position_bias_table",
+        "blocks.0.attn.rel_pos_h",
+    },
+    "hugging_face_vit": {"vit.embeddings.position_embeddings"},
+    "hugging_face_clip": {"vision_model.embeddings.position_embedding.weight"},
+    "flax_vit": {"Transformer/posembed_input/pos_embedding"},
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), POSITIONS.items(), ids=POSITIONS)
+def test_position_embeddings_are_found_by_name(name, expected):
+    assert penalized(named_tree(name), masks.position_embeddings) == expected
+
+
+def test_class_tokens_and_positions_can_be_added_to_the_weights():
+    vit = named_tree("timm_vit")
+    assert penalized(vit, masks.class_tokens) == TOKENS
+    added = penalized(vit, masks.weights | masks.class_tokens | masks.position_embeddings)
+    assert added - penalized(vit) == TOKENS | POSITIONS["timm_vit"]
+    assert penalized(gpt(), masks.position_embeddings) == {"wpe/weight"}
+    assert penalized(named_tree("flax_vit"), masks.class_tokens) == {"cls"}
+    # A table with a row per class is none.
+    assert penalized({**vit, "class_embedding": jnp.ones((5, 8))}, masks.class_tokens) == TOKENS
+
+
+def test_a_pattern_that_may_be_missing():
+    mask = masks.weights & ~masks.by_path("lm_head/*", "absent/*", missing_ok=True)
+    assert penalized(NET, mask) == BOTH_WEIGHTS - {"lm_head/kernel"}
+    with pytest.raises(ValueError, match="missing_ok=True"):
+        masks.by_path("absent/*").resolve(NET)
 
 
 HEADS = {
@@ -129,7 +244,7 @@ def test_by_path_without_a_pattern_raises():
 def test_a_mask_that_leaves_nothing_raises():
     params = shapes(**{"norm/scale": (2,), "bias": (2,)})
     for mask in (masks.weights, masks.by_ndim(2), masks.by_path("bias") & masks.by_ndim(2)):
-        with pytest.raises(ValueError, match=r"(?s)leaves nothing to penalise.*norm/scale"):
+        with pytest.raises(ValueError, match=r"(?s)leaves nothing to penalize.*norm/scale"):
             mask.resolve(params)
         with pytest.raises(ValueError, match="leaves nothing"):
             mask.report(params)

@@ -1,4 +1,4 @@
-"""Which leaves the default mask penalises, on the trees that every framework makes."""
+"""Which leaves the default mask penalizes, on the trees that every framework makes."""
 
 import equinox as eqx
 import jax
@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from model_trees import (
     KEY,
+    NAMES,
     EquinoxNet,
     PreNormBlock,
     equinox_lanes,
@@ -17,6 +18,7 @@ from model_trees import (
     linen_partitioned_lanes,
     linen_stack,
     linen_transformer,
+    named_tree,
     nnx_lanes,
     nnx_net,
     penalized,
@@ -62,7 +64,6 @@ TREES = {
         attention_kernels("params/LinenBlock_0/MultiHeadDotProductAttention_0")
         | {
             "params/Embed_0/embedding",
-            "params/pos_embedding",
             "params/LinenBlock_0/Dense_0/kernel",
             "params/Conv_0/kernel",
             "params/lm_head/kernel",
@@ -163,9 +164,21 @@ def test_default_mask_takes_the_weights_and_nothing_else(make, expected):
     assert all(type(flag) is bool for flag in jax.tree.leaves(resolved))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_published_models(name):
+    assert penalized(named_tree(name)) == set(NAMES[name][0])
+
+
+def test_keys_of_flattened_trees_are_taken_apart():
+    tree = {("block", "norm", "scale"): np.zeros(3), ("block", "q", "kernel"): np.zeros((3, 3))}
+    assert penalized(tree) == {"block/q/kernel"}
+    joined = {"/".join(key): leaf for key, leaf in tree.items()}
+    assert penalized(joined, masks.weights & masks.by_path("block/*")) == {"block/q/kernel"}
+
+
 NEVER = [
     *("b", "b1", "b_out", "bias", "biases", "dense/bias_ih", "dense/b"),
-    *("scale", "gamma", "beta", "offset", "shift", "affine/scale", "dense/betaOut"),
+    *("scale", "gamma", "offset", "shift", "affine/scale"),
     *("ln/weight", "bn1/weight", "gn_2/weight", "attn_ln2/w", "normFinal/w", "norm/kernel"),
     *("BatchNorm_0/w", "LayerNorm/w", "RMSNorm_3/w", "groupnorm/w", "instance_norm/w"),
     *("rmsnorm/w", "renorm/w", "post_layernorm/w", "norm/1/weight", "norms/0/weight"),
@@ -185,17 +198,17 @@ def test_biases_and_norms_are_left_out_whatever_their_dimensions(name):
 
 
 @pytest.mark.parametrize("name", ALWAYS)
-def test_weights_are_penalised_even_as_vectors(name):
+def test_weights_are_penalized_even_as_vectors(name):
     assert penalized(shapes(**{name: (4,)})) == {name}
 
 
 @pytest.mark.parametrize("ndim", [0, 1, 2, 3])
-def test_a_bare_array_is_penalised(ndim):
+def test_a_bare_array_is_penalized(ndim):
     assert masks.weights.resolve(jnp.zeros((2,) * ndim)) is True
 
 
 @pytest.mark.parametrize("mask", [masks.weights, masks.everything, masks.by_ndim(0)])
-def test_only_real_floating_arrays_are_ever_penalised(mask):
+def test_only_floating_arrays_are_ever_penalized(mask):
     params = {
         "w": jnp.zeros((2, 2)),
         "w_bf16": jnp.zeros((2, 2), jnp.bfloat16),
@@ -209,9 +222,10 @@ def test_only_real_floating_arrays_are_ever_penalised(mask):
         "w_python_int": 3,
         "w_text": "relu",
     }
-    assert penalized(params, mask) == {"w", "w_bf16", "w_numpy"}
+    expected = {"w", "w_bf16", "w_numpy", "w_complex"}
+    assert penalized(params, mask) == expected
     flags = mask.resolve(params)
-    assert {name for name, flag in flags.items() if flag} == {"w", "w_bf16", "w_numpy"}
+    assert {name for name, flag in flags.items() if flag} == expected
 
 
 def test_python_floats_of_a_model_are_no_parameters():

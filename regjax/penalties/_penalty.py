@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import jax
 
-from regjax._arrays import Tree
+from regjax._arrays import Tree, is_known_zero
 from regjax._pytree import pytree_dataclass
 
 
@@ -32,6 +32,12 @@ class Penalty(abc.ABC):
     def diagonal_prox(self) -> bool:
         """Whether `prox` takes one step size per coordinate, that is a diagonal metric."""
         return True
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every strength is known to be 0; one that is traced is not known."""
+        numbers = jax.tree.leaves(getattr(self, "lambda_", None))
+        return bool(numbers) and all(is_known_zero(number) for number in numbers)
 
     @abc.abstractmethod
     def value(self, w: Tree) -> jax.Array:
@@ -121,6 +127,10 @@ class Sum(Penalty):
     @property
     def diagonal_prox(self) -> bool:
         return all(term.diagonal_prox for term in self.terms)
+
+    @property
+    def is_zero(self) -> bool:
+        return all(term.is_zero for term in self.terms)
 
     def parts(self) -> tuple[Penalty, ...]:
         return tuple(part for term in self.terms for part in term.parts())

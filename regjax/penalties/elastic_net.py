@@ -116,7 +116,7 @@ class ElasticNet(Penalty):
 
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
         """Return `max |gradient_at_zero| / l1_ratio`; infinity at `l1_ratio = 0`."""
-        g = float_tree(gradient_at_zero)
+        g = float_tree(gradient_at_zero, complex_ok=True)
         ratios = strengths(self.l1_ratio, g, "l1_ratio", largest=1.0)
         return max_leaves(_zero_threshold, g, ratios)
 

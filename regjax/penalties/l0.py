@@ -15,6 +15,7 @@ from regjax._arrays import (
     float_tree,
     map_leaves,
     max_leaves,
+    real_dtype,
     step_sizes,
     strengths,
     sum_leaves,
@@ -30,7 +31,7 @@ _NO_GRADIENT = (
 
 @jax.custom_jvp
 def _count_nonzero(x: jax.Array) -> jax.Array:
-    return jnp.sum(x != 0).astype(x.dtype)
+    return jnp.sum(x != 0).astype(real_dtype(x))
 
 
 @_count_nonzero.defjvp
@@ -39,7 +40,7 @@ def _count_nonzero_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.
 
 
 def l0_penalty(w: Tree, lambda_: Tree) -> jax.Array:
-    """Return `lambda_ * count(w != 0)`, a scalar in the dtype of `w`.
+    """Return `lambda_ * count(w != 0)`, a real scalar in the precision of `w`.
 
     It can be differentiated in `lambda_`; differentiating it in `w` raises TypeError.
 
@@ -52,7 +53,7 @@ def l0_penalty(w: Tree, lambda_: Tree) -> jax.Array:
         >>> print(l0_penalty(jnp.array([3.0, 0.0, -0.1]), 0.5))
         1.0
     """
-    w = float_tree(w)
+    w = float_tree(w, complex_ok=True)
     return sum_leaves(lambda x, s: s * _count_nonzero(x), w, strengths(lambda_, w))
 
 
@@ -68,7 +69,7 @@ def l0_prox(v: Tree, lambda_: Tree, step_size: Tree = 1.0) -> Tree:
         >>> print(l0_prox(jnp.array([3.0, -0.5, 2.0]), 2.0))
         [3. 0. 0.]
     """
-    v = float_tree(v)
+    v = float_tree(v, complex_ok=True)
     return map_leaves(
         lambda x, s, step: jnp.where(jnp.abs(x) <= jnp.sqrt(2 * step * s), 0, x),
         v,
@@ -105,5 +106,6 @@ class L0(Penalty):
         proximal step from zero stays there.
         """
         return max_leaves(
-            lambda g: jnp.max(jnp.square(g), initial=0) / 2, float_tree(gradient_at_zero)
+            lambda g: jnp.max(jnp.square(jnp.abs(g)), initial=0) / 2,
+            float_tree(gradient_at_zero, complex_ok=True),
         )

@@ -1,7 +1,8 @@
 """L1 (lasso): `l1_penalty = lambda_ * sum |w|`.
 
 The subgradient `lambda_ * sign(w)` is 0 at 0. Steps along it hover about zero; the
-proximal step (soft thresholding) lands on it exactly. Reference: Tibshirani (1996),
+proximal step (soft thresholding) lands on it exactly. Complex weights count by their magnitude,
+with `sign(w) = w / |w|`. Reference: Tibshirani (1996),
 "Regression shrinkage and selection via the lasso".
 """
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from regjax._arrays import (
+    Numeric,
     Tree,
     float_tree,
     map_leaves,
@@ -24,7 +26,7 @@ from regjax.penalties._penalty import Penalty
 
 
 def l1_penalty(w: Tree, lambda_: Tree) -> jax.Array:
-    """Return `lambda_ * sum |w|`, a scalar in the dtype of `w`.
+    """Return `lambda_ * sum |w|`, a real scalar in the precision of `w`.
 
     Args:
         w: array of any shape, or a tree of arrays.
@@ -38,9 +40,13 @@ def l1_penalty(w: Tree, lambda_: Tree) -> jax.Array:
         >>> print(f"{l1_penalty(jnp.array([1.0, -2.0, 3.0]), 0.1):.1f}")
         0.6
     """
-    w = float_tree(w)
+    w = float_tree(w, complex_ok=True)
+    return sum_leaves(lambda x, s: s * _sum_of_magnitudes(x), w, strengths(lambda_, w))
+
+
+def _sum_of_magnitudes(x: jax.Array) -> jax.Array:
     # w * sign(w) is |w| with derivative 0 at 0, where jnp.abs has 1.
-    return sum_leaves(lambda x, s: s * jnp.sum(x * jnp.sign(x)), w, strengths(lambda_, w))
+    return jnp.real(jnp.sum(x * jnp.conj(jnp.sign(x))))
 
 
 def l1_gradient(w: Tree, lambda_: Tree) -> Tree:
@@ -51,7 +57,7 @@ def l1_gradient(w: Tree, lambda_: Tree) -> Tree:
         >>> print(l1_gradient(jnp.array([1.0, -2.0, 0.0]), 0.1))
         [ 0.1 -0.1  0. ]
     """
-    w = float_tree(w)
+    w = float_tree(w, complex_ok=True)
     return map_leaves(lambda x, s: s * jnp.sign(x), w, strengths(lambda_, w))
 
 
@@ -71,13 +77,19 @@ def l1_prox(v: Tree, lambda_: Tree, step_size: Tree = 1.0) -> Tree:
         >>> print(l1_prox(jnp.array([3.0, -0.5, 1.0]), 1.0))
         [2. 0. 0.]
     """
-    v = float_tree(v)
+    v = float_tree(v, complex_ok=True)
     return map_leaves(
-        lambda x, s, step: x - jnp.clip(x, -step * s, step * s),
+        lambda x, s, step: _soft_threshold(x, step * s),
         v,
         strengths(lambda_, v),
         step_sizes(step_size, v),
     )
+
+
+def _soft_threshold(x: jax.Array, threshold: Numeric) -> jax.Array:
+    if jnp.iscomplexobj(x):
+        return jnp.where(jnp.abs(x) <= threshold, 0, x - threshold * jnp.sign(x))
+    return x - jnp.clip(x, -threshold, threshold)
 
 
 @pytree_dataclass
@@ -104,4 +116,5 @@ class L1(Penalty):
         return l1_prox(v, self.lambda_, step_size)
 
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
-        return max_leaves(lambda g: jnp.max(jnp.abs(g), initial=0), float_tree(gradient_at_zero))
+        g = float_tree(gradient_at_zero, complex_ok=True)
+        return max_leaves(lambda leaf: jnp.max(jnp.abs(leaf), initial=0), g)

@@ -1,7 +1,8 @@
 """Squared L2 (ridge): `l2_penalty = lambda_ / 2 * sum w^2`.
 
 With the half, the gradient is `lambda_ * w` and the strength equals the weight decay of
-plain gradient descent. Reference: Hoerl and Kennard (1970), "Ridge regression".
+plain gradient descent. Complex weights count by their magnitude. Reference: Hoerl and Kennard
+(1970), "Ridge regression".
 
 In float32 the penalty overflows to infinity where `lambda_ * w^2` passes 3.4e38, for
 `lambda_ = 1` beyond |w| of about 1.8e19; the gradient stays finite as long as `lambda_ * w` does.
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from regjax._arrays import (
+    Numeric,
     Tree,
     float_tree,
     is_scalar,
@@ -27,7 +29,7 @@ from regjax.penalties._penalty import Quadratic
 
 
 def l2_penalty(w: Tree, lambda_: Tree) -> jax.Array:
-    """Return `lambda_ / 2 * sum w^2`, a scalar in the dtype of `w`.
+    """Return `lambda_ / 2 * sum |w|^2`, a real scalar in the precision of `w`.
 
     Args:
         w: array of any shape, or a tree of arrays.
@@ -41,9 +43,13 @@ def l2_penalty(w: Tree, lambda_: Tree) -> jax.Array:
         >>> print(f"{l2_penalty(jnp.array([1.0, 2.0, 3.0]), 0.1):.1f}")
         0.7
     """
-    w = float_tree(w)
+    w = float_tree(w, complex_ok=True)
+    return sum_leaves(_half_sum_of_squares, w, strengths(lambda_, w))
+
+
+def _half_sum_of_squares(x: jax.Array, strength: Numeric) -> jax.Array:
     # The strength goes in before the second factor: 0 times an overflowed square is NaN.
-    return sum_leaves(lambda x, s: jnp.sum(s * x * x) / 2, w, strengths(lambda_, w))
+    return jnp.real(jnp.sum(strength * x * jnp.conj(x))) / 2
 
 
 def l2_gradient(w: Tree, lambda_: Tree) -> Tree:
@@ -54,7 +60,7 @@ def l2_gradient(w: Tree, lambda_: Tree) -> Tree:
         >>> print(l2_gradient(jnp.array([1.0, 2.0, 3.0]), 0.1))
         [0.1 0.2 0.3]
     """
-    w = float_tree(w)
+    w = float_tree(w, complex_ok=True)
     return map_leaves(lambda x, s: s * x, w, strengths(lambda_, w))
 
 
@@ -69,7 +75,7 @@ def l2_prox(v: Tree, lambda_: Tree, step_size: Tree = 1.0) -> Tree:
         >>> print(l2_prox(jnp.array([3.0, -1.0]), 1.0))
         [ 1.5 -0.5]
     """
-    v = float_tree(v)
+    v = float_tree(v, complex_ok=True)
     return map_leaves(
         lambda x, s, step: x / (1 + step * s), v, strengths(lambda_, v), step_sizes(step_size, v)
     )
@@ -112,7 +118,8 @@ class L2(Quadratic):
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
         """Return infinity, or 0 for a zero gradient: L2 shrinks and never reaches zero."""
         return max_leaves(
-            lambda g: jnp.where(jnp.any(g != 0), jnp.inf, 0.0), float_tree(gradient_at_zero)
+            lambda g: jnp.where(jnp.any(g != 0), jnp.inf, 0.0),
+            float_tree(gradient_at_zero, complex_ok=True),
         )
 
     def absorbed_step(self, v: Tree, step_size: Tree) -> Tree:

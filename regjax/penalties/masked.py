@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import Tree, is_scalar, step_sizes
+from regjax._arrays import Tree, broadcast_prefix, is_scalar
 from regjax._pytree import pytree_dataclass
 from regjax.penalties._penalty import Penalty
 
@@ -47,12 +47,17 @@ class Masked(Penalty):
         )
 
     def prox(self, v: Tree, step_size: Tree = 1.0) -> Tree:
+        # Only the step sizes of penalized leaves are checked, by the penalty.
         if not is_scalar(step_size):
-            step_size = self._keep(step_sizes(step_size, v))
+            step_size = self._keep(broadcast_prefix(step_size, v, "step_size"))
         return self._merge(self.penalty.prox(self._keep(v), step_size), self._leaves(v))
 
     def lambda_max(self, gradient_at_zero: Tree) -> jax.Array:
         return self.penalty.lambda_max(self._keep(gradient_at_zero))
+
+    @property
+    def is_zero(self) -> bool:
+        return self.penalty.is_zero
 
     def covers(self) -> tuple[bool, ...]:
         return self.selection.flags

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from regjax._arrays import Numeric, Tree, check_scalar_strength
+from regjax._arrays import Numeric, Tree, check_scalar_strength, is_known_zero
 from regjax.masks import Mask, resolve
 from regjax.penalties import Masked, Penalty, mask_penalty
 
@@ -32,7 +32,22 @@ def masked_at(penalty: Any, mask: Mask | Tree, params: Tree, count: jax.Array) -
     current = at_step(penalty, count)
     if not isinstance(current, Penalty):
         raise TypeError(f"Expected a penalty object such as L1(1e-4), got {current!r}.")
-    return mask_penalty(current, resolve(mask, params))
+    # `check_mask` has looked for something to penalize.
+    return mask_penalty(current, resolve(mask, params, required=False))
+
+
+def check_mask(mask: Mask | Tree, params: Tree, strength: Any) -> None:
+    """Raise unless `mask` fits `params` and leaves something to penalize.
+
+    Nothing is required of a strength, or of a penalty whose strengths are, known to be 0.
+    """
+    is_zero = strength.is_zero if isinstance(strength, Penalty) else is_known_zero(strength)
+    resolve(mask, params, required=not is_zero)
+
+
+def is_placeholder(params: Tree) -> bool:
+    """Return whether these are no parameters, but what `optax.tree.map_params` passes to `init`."""
+    return type(params).__name__ == "_ParamsPlaceholder"
 
 
 def require_params(params: Tree | None) -> Tree:

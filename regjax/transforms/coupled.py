@@ -1,6 +1,6 @@
 """Coupled penalties: their gradient is added to the loss gradient before the optimizer.
 
-What the optimizer then minimises is loss + penalty; an adaptive optimizer rescales the
+What the optimizer then minimizes is loss + penalty; an adaptive optimizer rescales the
 penalty's gradient with everything else, which is what Adam+L2 is.
 """
 
@@ -19,6 +19,7 @@ from regjax.penalties import L1, L2, Penalty
 from regjax.transforms._step import (
     ScalarOrSchedule,
     at_step,
+    check_mask,
     check_scalar,
     masked_at,
     require_params,
@@ -35,7 +36,7 @@ class CoupledState(NamedTuple):
 def coupled_l2(
     lambda_: ScalarOrSchedule, mask: Mask | Tree = weights
 ) -> optax.GradientTransformationExtraArgs:
-    """Add `lambda_ * w` to the gradient of every penalised leaf.
+    """Add `lambda_ * w` to the gradient of every penalized leaf, complex ones included.
 
     A link of a chain, placed before the optimizer: `g <- g + lambda_ w`. Followed by plain
     SGD it equals a decoupled decay of `learning_rate * lambda_` per step; followed by Adam
@@ -43,7 +44,7 @@ def coupled_l2(
 
     Args:
         lambda_: strength >= 0, or a schedule of it.
-        mask: which leaves are penalised; biases and norms are left out by default.
+        mask: which leaves are penalized; biases and norms are left out by default.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -60,7 +61,7 @@ def coupled_l2(
 def coupled_l1(
     lambda_: ScalarOrSchedule, mask: Mask | Tree = weights
 ) -> optax.GradientTransformationExtraArgs:
-    """Add the subgradient `lambda_ * sign(w)` to the gradient of every penalised leaf.
+    """Add the subgradient `lambda_ * sign(w)` to the gradient of every penalized leaf.
 
     Subgradient steps hover about zero and do not reach it; `proximal` with `L1` does (Yun,
     Lozano and Yang 2021, "Adaptive proximal gradient methods for structured neural networks").
@@ -82,7 +83,7 @@ def _coupled(
     check_scalar(lambda_, "lambda_")
 
     def init(params: Tree) -> CoupledState:
-        masked_at(kind(0.0), mask, params, jnp.zeros([], jnp.int32))
+        check_mask(mask, params, lambda_)
         return CoupledState(jnp.zeros([], jnp.int32))
 
     def update(

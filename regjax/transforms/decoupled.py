@@ -45,7 +45,9 @@ from regjax.masks import Mask, resolve, weights
 from regjax.transforms._step import (
     ScalarOrSchedule,
     at_step,
+    check_mask,
     check_scalar,
+    is_placeholder,
     keeping_dtypes,
     require_params,
     show_parts,
@@ -92,11 +94,12 @@ def decoupled_weight_decay(
         target_norm: the norm >= 0 that a leaf shrinks or grows to, for each leaf: a number,
             or a tree prefix of numbers. 0 is plain decay, and a zero leaf stays.
         cautious: whether only entries decay that the direction moves the same way, or leaves
-            alone. Stationary points are then those of the loss itself.
+            alone; of complex numbers the real part of `conj(d) w` decides. Stationary points
+            are then those of the loss itself.
 
     Raises:
-        ValueError: for a negative strength, an unknown `scaled_by`, a leaf with two
-            scalings or a missing peak.
+        ValueError: for a negative strength, an unknown `scaled_by`, a leaf with two scalings or
+            a missing peak; at `init`, if a mask leaves nothing and `lambda_` is not 0.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -112,9 +115,13 @@ def decoupled_weight_decay(
     direction = keeping_dtypes(direction)
 
     def init(params: Tree) -> DecoupledState:
-        resolve(mask, params)
-        _scalings(scaled_by, params)
-        _targets(target_norm, params)
+        check_mask(mask, params, lambda_)
+        if isinstance(scaled_by, Mapping):
+            for scaling in scaled_by.values():
+                check_mask(scaling, params, lambda_)
+        if not is_placeholder(params):
+            _scalings(scaled_by, params)
+            _targets(target_norm, params)
         return DecoupledState(jnp.zeros([], jnp.int32), direction.init(params))
 
     def update(
@@ -136,12 +143,15 @@ def decoupled_weight_decay(
                 return 0.0
             pulled = decays[scaling] * p
             if target is not None:
-                norm = norms(p, None)
+                norm = norms(jnp.abs(p), None)
                 pulled *= 1 - jnp.where(norm == 0, 0, target / jnp.where(norm == 0, 1, norm))
-            # Signs, because a product of small numbers underflows.
-            return jnp.where(jnp.sign(d) * jnp.sign(pulled) >= 0, pulled, 0) if cautious else pulled
+            if not cautious:
+                return pulled
+            # Signs, because a product of small numbers underflows; those of complex numbers turn.
+            agreement = jnp.real(jnp.conj(jnp.sign(d)) * jnp.sign(pulled))
+            return jnp.where(agreement >= 0, pulled, 0)
 
-        decayed = resolve(mask, params)
+        decayed = resolve(mask, params, required=False)
         pulls = jax.tree.map(
             pull,
             steps,
@@ -193,7 +203,7 @@ def _scalings(scaled_by: ScaledBy, params: Tree) -> Tree:
     """Return the name of the scaling of every leaf."""
     if not isinstance(scaled_by, Mapping):
         return jax.tree.map(lambda _: scaled_by, params)
-    masks = [resolve(mask, params) for mask in scaled_by.values()]
+    masks = [resolve(mask, params, required=False) for mask in scaled_by.values()]
 
     def choose(*flags: bool) -> Scaling:
         if sum(flags) > 1:

@@ -28,8 +28,9 @@ def with_master_weights(
     Here the optimizer sees and moves the master weights, in whose dtype its moments are kept
     too. Updates come in `dtype`, so that `optax.apply_updates` gives the master weights rounded
     once; exact zeros stay exact. Weights changed from outside, by pruning or by loading, are
-    taken over. Leaves at least as wide as `dtype` are left as they are. The reference is
-    Micikevicius and others (2018), "Mixed precision training".
+    taken over. Leaves at least as wide as `dtype` are left as they are: the state holds None for
+    them, so that `optax.tree.map_params` with further trees takes `is_leaf=lambda x: x is None`.
+    The reference is Micikevicius and others (2018), "Mixed precision training".
 
     Args:
         optimizer: any optax transformation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from regjax._arrays import Tree, float_array, norms, scaled_norms
-from regjax._pytree import pytree_dataclass
-from regjax.transforms._step import Parts, require_params
+from regjax._arrays import Tree, float_array, widen
+from regjax.transforms._step import Parts, is_placeholder, require_params
 
 
 class Metrics(NamedTuple):
@@ -40,8 +38,11 @@ class Metrics(NamedTuple):
     decay_to_gradient: Tree
 
 
-@pytree_dataclass
-class MonitorState:
+class Slot(NamedTuple):
+    """The place of a leaf; it holds nothing."""
+
+
+class MonitorState(NamedTuple):
     """What was measured last, packed, beside the state of the wrapped optimizer.
 
     Few arrays, because a call of a compiled step pays for each: a scalar per leaf and metric
@@ -53,7 +54,7 @@ class MonitorState:
         norms: (4, n_leaves) the metrics of `_NORMS`.
         zeros: (n_leaves,) int32.
         optimizer: the wrapped optimizer's state.
-        structure: of the parameters.
+        slots: a tree like the parameters with a `Slot` for every leaf.
     """
 
     step: jax.Array
@@ -61,15 +62,16 @@ class MonitorState:
     norms: jax.Array
     zeros: jax.Array
     optimizer: Any
-    structure: Any = dataclasses.field(metadata={"static": True})
+    slots: Tree
 
     @property
     def metrics(self) -> Metrics:
         """The metrics last measured; leading axes of a `vmap` stay in front."""
 
+        slots, structure = jax.tree.flatten(self.slots, is_leaf=_is_slot)
+
         def unpack(rows: jax.Array) -> Tree:
-            leaves = [rows[..., i] for i in range(self.structure.num_leaves)]
-            return jax.tree.unflatten(self.structure, leaves)
+            return jax.tree.unflatten(structure, [rows[..., i] for i in range(len(slots))])
 
         trees = {name: unpack(self.norms[..., i, :]) for i, name in enumerate(_NORMS)}
         return Metrics(step=self.measured, zeros=unpack(self.zeros), **trees)
@@ -122,18 +124,20 @@ def monitor(
         # It drops extra arguments, and with them the watch, without a word.
         if _nodes(inner, optax.MultiStepsState):
             raise ValueError(_UNSEEN)
-        weight_norm = _each(_norm, params)
-        rows = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
+        slots = jax.tree.map(lambda _: Slot(), params)
+        weight_norm = _each(_norm, slots, params)
+        norms = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
         # Two arrays and not one twice: a buffer can be donated once.
         step, at = jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32)
-        structure = jax.tree.structure(params)
-        return MonitorState(step, at, rows, _each(_zeros, params), inner, structure)
+        zeros = _each(_zeros, slots, params)
+        # `optax.tree.map_params` takes slots for something else than parameters if they are a leaf.
+        return MonitorState(step, at, norms, zeros, inner, 0 if is_placeholder(params) else slots)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, MonitorState]:
         params = require_params(params)
-        gradients = updates
+        gradients, slots = updates, state.slots
         following = optax.safe_increment(state.step)
 
         def step(gradients: Tree, **watch: Any) -> tuple[Tree, Any]:
@@ -143,17 +147,18 @@ def monitor(
             watched: list[Parts] = []
             updates, inner = step(gradients, watch=watched.append)
             after = optax.apply_updates(params, updates)
-            weight_norm = _each(_norm, after)
-            ratios = [_each(_ratio, *reversed(parts())) for parts in watched]
-            rows = jnp.stack(
+            weight_norm = _each(_norm, slots, after)
+            ratios = [_each(_ratio, slots, *reversed(parts())) for parts in watched]
+            norms = jnp.stack(
                 [
                     weight_norm,
-                    _each(_norm, gradients),
-                    _each(_ratio, updates, params),
+                    _each(_norm, slots, gradients),
+                    _each(_ratio, slots, updates, params),
                     sum(ratios, start=jnp.zeros_like(weight_norm)),
                 ]
             )
-            packed = (following, rows.astype(state.norms.dtype), _each(_zeros, after))
+            zeros = _each(_zeros, slots, after)
+            packed = (following, norms.astype(state.norms.dtype), zeros)
             return packed, (updates, inner)
 
         try:
@@ -170,8 +175,8 @@ def monitor(
                 updates, inner = step(_after(packed[0], gradients))
         except jax.errors.UnexpectedTracerError as error:
             raise ValueError(_UNSEEN) from error
-        at, rows, zeros = packed
-        return updates, MonitorState(following, at, rows, zeros, inner, state.structure)
+        at, norms, zeros = packed
+        return updates, MonitorState(following, at, norms, zeros, inner, slots)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -214,21 +219,38 @@ def _after(measured: jax.Array, gradients: Tree) -> Tree:
     return jax.tree.map(follow, gradients)
 
 
-def _each(function: Callable[..., jax.Array], tree: Tree, *rest: Tree) -> jax.Array:
-    """Return `function` of every leaf as one vector, 0 where optax has masked a leaf out."""
+def _is_slot(node: Any) -> bool:
+    return isinstance(node, Slot)
 
-    def hidden(node: Any) -> bool:
-        return isinstance(node, optax.MaskedNode)
 
-    def value(leaf: Any, *others: Any) -> Any:
-        return 0.0 if hidden(leaf) else function(leaf, *others)
+def _is_hidden(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
 
-    values = jax.tree.leaves(jax.tree.map(value, tree, *rest, is_leaf=hidden))
+
+def _each(function: Callable[..., jax.Array], slots: Tree, *trees: Tree) -> jax.Array:
+    """Return `function` of the leaves of every slot as one vector, 0 where optax hides one."""
+    rows = zip(*(_per_slot(tree, slots) for tree in trees), strict=True)
+    values = [0.0 if any(map(_is_hidden, row)) else function(*row) for row in rows]
     return jnp.stack(values) if values else jnp.zeros(0)
 
 
+def _per_slot(tree: Tree, slots: Tree) -> list[Any]:
+    """Return what `tree` holds at every slot; optax may hide a whole subtree behind one node."""
+
+    def repeat(leaf: Any, inside: Tree) -> list[Any]:
+        return [leaf] * len(jax.tree.leaves(inside, is_leaf=_is_slot))
+
+    repeated = jax.tree.map(repeat, tree, slots, is_leaf=_is_hidden)
+    return jax.tree.leaves(repeated, is_leaf=_is_hidden)
+
+
 def _norm(leaf: Any) -> jax.Array:
-    return norms(float_array(leaf), None).reshape(())
+    # Plain squares: a monitor need not survive numbers beyond the square root of the largest.
+    return jnp.sqrt(jnp.sum(jnp.square(widen(_magnitudes(leaf)))))
+
+
+def _magnitudes(leaf: Any) -> jax.Array:
+    return jnp.abs(leaf) if jnp.iscomplexobj(leaf) else float_array(leaf)
 
 
 def _zeros(leaf: Any) -> jax.Array:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
@@ -13,7 +14,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from regjax._arrays import Numeric, Tree
 from regjax._names import Leaf, is_weight, tree_leaves
-from regjax.transforms._step import require_params
+from regjax.transforms._step import is_placeholder, require_params
 
 _OUTPUTS_FIRST = {"Linear", "GRUCell", "LSTMCell"}
 
@@ -67,7 +68,7 @@ def muon_direction(
          [1. 0.]]
     """
 
-    def on_leaves(params: Tree) -> optax.GradientTransformation:
+    def with_numbers(params: Tree) -> optax.GradientTransformation:
         minus_steps = optax.contrib.muon(
             1.0,
             beta=beta,
@@ -75,7 +76,7 @@ def muon_direction(
             ns_steps=ns_steps,
             eps=eps,
             consistent_rms=consistent_rms,
-            muon_weight_dimension_numbers=_numbers(weight_dimension_numbers, params),
+            muon_weight_dimension_numbers=[_numbers(weight_dimension_numbers, params)],
             adam_b1=adam_b1,
             adam_b2=adam_b2,
             adam_learning_rate=adam_scale,
@@ -83,24 +84,24 @@ def muon_direction(
         )
         return optax.chain(minus_steps, optax.scale(-1.0))
 
-    # A list of leaves, because a tree may be callable, as an Equinox module is, and optax would
-    # then call it.
+    # In a list, because a tree may be callable, as an Equinox module is, and optax would then
+    # call it.
     def init(params: Tree) -> Any:
-        return on_leaves(params).init(jax.tree.leaves(params))
+        return with_numbers(params).init([params])
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
         params = require_params(params)
-        leaves, structure = jax.tree.flatten(updates)
-        steps, state = on_leaves(params).update(leaves, state, jax.tree.leaves(params))
-        return jax.tree.unflatten(structure, steps), state
+        (steps,), state = with_numbers(params).update([updates], state, [params])
+        return steps, state
 
     return optax.GradientTransformation(init, update)
 
 
-def _numbers(given: DimensionNumbers | None, params: Tree) -> list[MuonDimensionNumbers | None]:
-    """Return the dimension numbers of every leaf, None for Adam's."""
-    if given is None:
-        return [_by_name(leaf) for leaf in tree_leaves(params)]
+def _numbers(given: DimensionNumbers | None, params: Tree) -> Tree:
+    """Return the dimension numbers of every leaf, a tree like `params`, None for Adam's."""
+    structure: Any = jax.tree.structure(params)
+    if given is None or is_placeholder(params):
+        return jax.tree.unflatten(structure, [_by_name(leaf) for leaf in tree_leaves(params)])
 
     def ends(node: Any) -> bool:
         return node is None or isinstance(node, MuonDimensionNumbers)
@@ -110,12 +111,13 @@ def _numbers(given: DimensionNumbers | None, params: Tree) -> list[MuonDimension
     tree = given(params) if is_function else given
     full = jax.tree.broadcast(tree, params, is_leaf=ends)
     # A None among the parameters, as Equinox's filters leave it, is no leaf.
-    structure: Any = jax.tree.structure(params)
-    return structure.flatten_up_to(full)
+    return jax.tree.unflatten(structure, structure.flatten_up_to(full))
 
 
 def _by_name(leaf: Leaf) -> MuonDimensionNumbers | None:
-    if not leaf.trainable or np.ndim(leaf.value) != 2 or not is_weight(leaf):
+    # The iteration of optax transposes without conjugating.
+    is_real = leaf.trainable and not jnp.iscomplexobj(leaf.value)
+    if not is_real or np.ndim(leaf.value) != 2 or not is_weight(leaf):
         return None
     # Equinox writes (outputs, inputs), Flax, Haiku and plain matrices (inputs, outputs).
     holder = leaf.classes[-1] if leaf.classes else ""

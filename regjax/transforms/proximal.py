@@ -31,7 +31,9 @@ from regjax.penalties import Penalty
 from regjax.transforms._step import (
     ScalarOrSchedule,
     at_step,
+    check_mask,
     check_scalar,
+    is_placeholder,
     keeping_dtypes,
     masked_at,
     require_params,
@@ -53,7 +55,9 @@ class AdamDirectionState(NamedTuple):
         """Return `sqrt(v_hat + eps_root) + eps`, what Adam divides its step by."""
         v_hat = optax.tree.bias_correction(self.adam.nu, self.b2, self.adam.count)
         return jax.tree.map(
-            lambda v: (jnp.sqrt(v + self.eps_root) + self.eps).astype(v.dtype), v_hat
+            # Of a complex leaf the second moment is real in a complex dtype.
+            lambda v: (jnp.sqrt(jnp.real(v) + self.eps_root) + self.eps).astype(jnp.real(v).dtype),
+            v_hat,
         )
 
 
@@ -114,7 +118,7 @@ def proximal(
     metric: Metric = "euclidean",
     mask: Mask | Tree = weights,
 ) -> optax.GradientTransformationExtraArgs:
-    """Step along `direction`, then take the proximal step of `penalty` on the penalised leaves.
+    """Step along `direction`, then take the proximal step of `penalty` on the penalized leaves.
 
     Updates are emitted as `prox(w - learning_rate * d) - w`, so that `apply_updates` gives
     the zeros of the proximal operator exactly, in every dtype; other values, bounds among
@@ -128,11 +132,12 @@ def proximal(
         penalty: any penalty object or constraint, or a function of the step count that
             returns one.
         metric: the geometry of the proximal step; see the module's text.
-        mask: which leaves are penalised; biases and norms are left out by default.
+        mask: which leaves are penalized; biases and norms are left out by default.
 
     Raises:
-        ValueError: for an unknown metric, or an adaptive one without `adam_direction` or
-            with a penalty that has no proximal operator in a diagonal metric.
+        ValueError: for an unknown metric, an adaptive one without `adam_direction` or with a
+            penalty that has no proximal operator in a diagonal metric; at `init`, if the mask
+            leaves nothing to penalize.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -155,9 +160,11 @@ def proximal(
 
     def init(params: Tree) -> ProximalState:
         inner = direction.init(params)
+        check_mask(mask, params, penalty)
         current = masked_at(penalty, mask, params, jnp.zeros([], jnp.int32))
-        # Nothing is computed; strengths and shapes are checked.
-        jax.eval_shape(current.prox, params)
+        if not is_placeholder(params):
+            # Nothing is computed; strengths and shapes are checked.
+            jax.eval_shape(current.prox, params)
         if metric == "adaptive":
             _adaptive_state(inner)
             if not current.diagonal_prox:

@@ -1,6 +1,14 @@
 """Ready-made optimizers with a proximal step: learning rate first, then the penalty.
 
 The table of `regjax.transforms` has their rules, and how a strength inside a penalty is injected.
+
+Averages of their iterates have no exact zeros: a weight that was nonzero once stays small in
+`optax.contrib.schedule_free`, `optax.lookahead` and `optax.ema`, and no wrapped optimizer can see
+that. One plain proximal step from the averaged weights brings the zeros back:
+
+    step = prox_sgd(learning_rate, penalty)
+    updates, _ = step.update(jax.grad(loss)(averaged), step.init(averaged), averaged)
+    averaged = optax.apply_updates(averaged, updates)
 """
 
 from __future__ import annotations
