@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from regjax._arrays import Tree, float_array, widen
+from regjax._arrays import Tree, float_array, norms, scaled_norms
 from regjax.transforms._step import Parts, is_placeholder, require_params
 
 
@@ -67,7 +67,6 @@ class MonitorState(NamedTuple):
     @property
     def metrics(self) -> Metrics:
         """The metrics last measured; leading axes of a `vmap` stay in front."""
-
         slots, structure = jax.tree.flatten(self.slots, is_leaf=_is_slot)
 
         def unpack(rows: jax.Array) -> Tree:
@@ -126,12 +125,12 @@ def monitor(
             raise ValueError(_UNSEEN)
         slots = jax.tree.map(lambda _: Slot(), params)
         weight_norm = _each(_norm, slots, params)
-        norms = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
+        rows = jnp.stack([weight_norm, *3 * [jnp.zeros_like(weight_norm)]])
         # Two arrays and not one twice: a buffer can be donated once.
         step, at = jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32)
         zeros = _each(_zeros, slots, params)
         # `optax.tree.map_params` takes slots for something else than parameters if they are a leaf.
-        return MonitorState(step, at, norms, zeros, inner, 0 if is_placeholder(params) else slots)
+        return MonitorState(step, at, rows, zeros, inner, 0 if is_placeholder(params) else slots)
 
     def update(
         updates: Tree, state: MonitorState, params: Tree | None = None, **extra_args: Any
@@ -149,7 +148,7 @@ def monitor(
             after = optax.apply_updates(params, updates)
             weight_norm = _each(_norm, slots, after)
             ratios = [_each(_ratio, slots, *reversed(parts())) for parts in watched]
-            norms = jnp.stack(
+            rows = jnp.stack(
                 [
                     weight_norm,
                     _each(_norm, slots, gradients),
@@ -158,7 +157,7 @@ def monitor(
                 ]
             )
             zeros = _each(_zeros, slots, after)
-            packed = (following, norms.astype(state.norms.dtype), zeros)
+            packed = (following, rows.astype(state.norms.dtype), zeros)
             return packed, (updates, inner)
 
         try:
@@ -175,8 +174,8 @@ def monitor(
                 updates, inner = step(_after(packed[0], gradients))
         except jax.errors.UnexpectedTracerError as error:
             raise ValueError(_UNSEEN) from error
-        at, norms, zeros = packed
-        return updates, MonitorState(following, at, norms, zeros, inner, slots)
+        at, rows, zeros = packed
+        return updates, MonitorState(following, at, rows, zeros, inner, slots)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -245,8 +244,7 @@ def _per_slot(tree: Tree, slots: Tree) -> list[Any]:
 
 
 def _norm(leaf: Any) -> jax.Array:
-    # Plain squares: a monitor need not survive numbers beyond the square root of the largest.
-    return jnp.sqrt(jnp.sum(jnp.square(widen(_magnitudes(leaf)))))
+    return norms(_magnitudes(leaf), None).reshape(())
 
 
 def _magnitudes(leaf: Any) -> jax.Array:
@@ -259,6 +257,6 @@ def _zeros(leaf: Any) -> jax.Array:
 
 def _ratio(part: Any, whole: Any) -> jax.Array:
     """Return the ratio of two norms, either of which may be too large for its dtype."""
-    numerator, denominator = (scaled_norms(float_array(leaf), None) for leaf in (part, whole))
+    numerator, denominator = (scaled_norms(_magnitudes(leaf), None) for leaf in (part, whole))
     ratio = numerator.scale / denominator.scale * (numerator.relative / denominator.relative)
     return jnp.where(numerator.relative == 0, 0, ratio).reshape(())
