@@ -73,6 +73,14 @@ def german(value):
     return str(value).replace(".", ",")
 
 
+def test_blank_lines_at_the_end_are_no_rows(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,\n,\n3,4\n,\n \n\n")
+    assert read_table(path).rows() == [(1, None), (None, None), (3, 4)]
+    path.write_text("a\n1\n\n")
+    assert read_table(path).rows() == [(1,), (None,)]
+
+
 def test_decimal_commas_are_found_where_they_are_certain(tmp_path):
     rows = [f"{german(a)};{german(y)};01.02.2020" for a, y in zip(NUMBERS, Y, strict=True)]
     path = tmp_path / "t.csv"

@@ -86,7 +86,15 @@ def read_text(path: pathlib.Path, options: ReadOptions) -> Cells:
     if twice:
         raise TableError(f"{shown} has several columns named {listed(twice)}; rename them.")
     frame.columns = names
-    return Cells(frame, separator)
+    return Cells(_without_blank_end(frame), separator)
+
+
+def _without_blank_end(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out blank lines at the end; in a single column they would be missing values."""
+    height = frame.height
+    while frame.width > 1 and height and not any(frame.row(height - 1)):
+        height -= 1
+    return frame.head(height)
 
 
 def _decoded(path: pathlib.Path, encoding: str | None) -> _Text:

@@ -20,6 +20,8 @@ _OF_TEXT = (".csv", ".tsv", ".txt")
 def read_table(path: str | pathlib.Path, read_options: ReadOptions | None = None) -> pl.DataFrame:
     """Return the CSV, TSV or Parquet file at `path` as a data frame, columns typed by its cells.
 
+    Blank lines at the end of a text file are no rows, unless it has a single column.
+
     Raises:
         TableError: if it does not exist, is a folder, is empty or cannot be read as a table.
 
