@@ -1,5 +1,6 @@
 """Paths and cross-validation of tables: the numbers of `regjax.paths`, under the columns' names."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -198,8 +199,11 @@ def test_a_fit_is_saved_and_loaded(kind, tmp_path):
     assert manifest["data"]["n_samples"] == N
     assert manifest["data"]["sha256"] == fit.data.fingerprint
     assert manifest["settings"]["standardize"] is True
-    assert set(manifest["files"]) | {"manifest.json"} == {entry.name for entry in out.iterdir()}
-    assert manifest["files"] == sorted(manifest["files"])
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(manifest["files"]) | {"manifest.json"} == found
+    assert list(manifest["files"]) == sorted(manifest["files"])
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
     path = pl.read_csv(out / "path.csv")
     row = path.filter((path["feature"] == "area") & (path["lambda_"] == fit.path.lambdas[-1]))

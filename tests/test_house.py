@@ -19,7 +19,8 @@ HOUSE = ROOT / "regjax"
 # A room imports only from rows above its own.
 ROWS = [
     ["_messages"],
-    ["_arrays", "_inputs", "_pytree"],
+    ["_arrays", "_inputs", "_manifests", "_pytree"],
+    ["_folders"],
     ["_names"],
     ["penalties"],
     ["conventions", "losses", "masks"],

@@ -265,7 +265,7 @@ def test_on_a_network_file_system_a_sweep_is_a_single_shard(tmp_path, monkeypatc
     assert csv[0] == csv[1]
 
 
-def interrupted_write(*_):
+def interrupted_write(*_, **__):
     raise KeyboardInterrupt
 
 

@@ -1,6 +1,7 @@
 """The main job from Python: choices, verdicts, units, saved models, refusals."""
 
 import json
+import os
 import pathlib
 
 import jax
@@ -15,6 +16,7 @@ import regjax
 from regjax import sweeps
 from regjax.datasets import load_dataset
 from regjax.sweeps.catalog import MLPOptions, model_names
+from regjax.sweeps.fitted import _digest
 from regjax.tables import TableError
 
 LAMBDAS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)
@@ -320,18 +322,21 @@ def test_a_failure_while_writing_leaves_the_old_run_and_nothing_else(result, tmp
 def test_a_run_that_cannot_be_moved_in_leaves_the_old_one(result, tmp_path, monkeypatch):
     out = sweeps.save_run(result, tmp_path / "run")
     kept = (out / "manifest.json").read_bytes()
-    rename = pathlib.Path.rename
+    rename = os.rename
 
-    def stubborn(self, target):
-        if self.name == "new":
+    def stubborn(source, target):
+        if ".new-" in pathlib.Path(source).name:
             raise OSError("busy")
-        return rename(self, target)
+        return rename(source, target)
 
-    monkeypatch.setattr(pathlib.Path, "rename", stubborn)
-    with pytest.raises(OSError, match="busy"):
-        sweeps.save_run(result, out, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", stubborn)
+        with pytest.raises(OSError, match="busy.*The new run is whole in"):
+            sweeps.save_run(result, out, overwrite=True)
     assert (out / "manifest.json").read_bytes() == kept
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    # Neither run is lost.
+    (beside,) = (path for path in tmp_path.iterdir() if path != out)
+    assert regjax.load(beside, "ridge").lambda_ == result.fitted["ridge"].lambda_
 
 
 def test_a_run_behind_a_link_is_replaced_where_it_lies(result, tmp_path):
@@ -353,7 +358,7 @@ def test_torn_and_foreign_model_files_are_refused(result, tmp_path):
     whole = path.read_bytes()
     for content in (b"", b"not a model", whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="no regjax model, or torn"):
+        with pytest.raises(ValueError, match="not a regjax model file, or is corrupt"):
             regjax.load(path)
     for change in ({"kind": "forest"}, {"format": "other"}, {"model": {"task": 1}}, None):
         arrays = load_file(path_of(result, tmp_path))
@@ -361,8 +366,9 @@ def test_torn_and_foreign_model_files_are_refused(result, tmp_path):
             told = json.loads(file.metadata()["regjax"])
         if change is None:
             arrays = {name: array[:1] if array.ndim else array for name, array in arrays.items()}
-        save_file(arrays, path, {"regjax": json.dumps(told | (change or {}))})
-        with pytest.raises(ValueError, match="no regjax model, or torn"):
+        text = json.dumps(told | (change or {}))
+        save_file(arrays, path, {"regjax": text, "sha256": _digest(text, arrays)})
+        with pytest.raises(ValueError, match="not a regjax model file, or is corrupt"):
             regjax.load(path)
     for manifest in ("[]", "{}", "torn"):
         (tmp_path / "manifest.json").write_text(manifest)

@@ -115,12 +115,22 @@ def fitted(fit: Callable[..., Any], *arguments: Any, **settings: Any) -> tuple[A
     return result, list(dict.fromkeys(notes))
 
 
-def save(fit: Any, folder: pathlib.Path, *, draw: Draw, overwrite: bool) -> None:
-    """Write the folder of a fit; before anything of it is printed."""
-    from regjax import fits
+def save(fit: Any, folder: pathlib.Path, *, draw: Draw, overwrite: bool) -> pathlib.Path:
+    """Write the folder of a fit, before anything of it is printed, and return it.
 
-    fits.save_fit(fit, folder, overwrite=overwrite, draw=draw)
+    It is another one if something was put into `folder` during the work.
+    """
+    from regjax import fits
+    from regjax._folders import unused
+
+    try:
+        fits.save_fit(fit, folder, overwrite=overwrite, draw=draw)
+    except ValueError as error:
+        folder = unused(folder)
+        fits.save_fit(fit, folder, draw=draw)
+        say(f"Note: {error} The results are in {str(folder)!r} instead.")
     saved(folder)
+    return folder
 
 
 def print_folder(folder: pathlib.Path, draw: Draw, seconds: float) -> None:

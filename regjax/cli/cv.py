@@ -100,7 +100,7 @@ def cv(
     )
     announce(data, rows)
     fit, notes = fitted(fits.cross_validate, rows, l1_ratio=l1_ratio, rule=choose, **settings)
-    save(fit, folder, draw=draw, overwrite=overwrite)
+    folder = save(fit, folder, draw=draw, overwrite=overwrite)
     for note in notes:
         say(f"Note: {note}")
     _print_choices(fit)

@@ -63,7 +63,7 @@ def path(
     )
     announce(data, rows)
     fit, notes = fitted(fits.fit_path, rows, **settings)
-    save(fit, folder, draw=draw, overwrite=overwrite)
+    folder = save(fit, folder, draw=draw, overwrite=overwrite)
     for note in notes:
         say(f"Note: {note}")
     _print_strengths(fit)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import tempfile
 from typing import Any
 
 import click
@@ -54,8 +56,7 @@ def predict(
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"{str(out)!r} must end in .csv or .parquet.")
-        if out.exists() and (not overwrite or out.resolve() == data.resolve()):
-            raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
+        _check_out(out, data, overwrite=overwrite)
     if not is_text_file(data):
         read_options.check_typed(repr(str(data)))
     fitted = load(run, model).with_options(read_options)
@@ -76,10 +77,33 @@ def predict(
     if out is None:
         write_data(predictions.write_csv())
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        predictions.write_parquet(out)
-    else:
-        predictions.write_csv(out)
+    target = pathlib.Path(os.path.realpath(out))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all, and so is the file that it replaces.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".regjax-") as folder:
+        fresh = pathlib.Path(folder) / "predictions"
+        if out.suffix == ".parquet":
+            predictions.write_parquet(fresh)
+        else:
+            predictions.write_csv(fresh)
+        os.replace(fresh, target)
     saved(out)
     say(f"{counted(predictions.height, 'prediction')} of {fitted.name} in {out}")
+
+
+def _check_out(out: pathlib.Path, data: pathlib.Path, *, overwrite: bool) -> None:
+    """Raise ValueError if predictions may not be written to `out`, as to an input or to a run."""
+    from regjax._manifests import run_of
+
+    if not os.path.lexists(out):
+        return
+    if out.exists() and not out.is_file():
+        raise ValueError(f"{str(out)!r} is not a file; name one for the predictions.")
+    if not overwrite:
+        raise ValueError(f"{str(out)!r} exists already; name another file or use --overwrite.")
+    inputs = [path for path in (data, *data.rglob("*")) if path.is_file()]
+    if out.exists() and any(out.samefile(path) for path in inputs):
+        raise ValueError(f"{str(out)!r} exists already, among the data; name another file.")
+    run = run_of(out)
+    if run is not None:
+        raise ValueError(f"{str(out)!r} belongs to the run in {str(run)!r}; name another file.")

@@ -125,7 +125,7 @@ def sweep(data: str | None, out: pathlib.Path | None, read_options: Any, **optio
     out = folder_of_results(out, pathlib.Path("runs") / stem)
     folders = [out / name if data is None else out for name in names]
     for folder in folders:
-        sweeps.check_folder(folder, overwrite=options["overwrite"] or options["resume"])
+        sweeps.check_folder(folder, overwrite=options["overwrite"], resume=options["resume"])
     draw = _draw(options["figures"])
     tables = [
         sweeps.load_table(

@@ -79,7 +79,7 @@ def _train(target: str, out: pathlib.Path, **options: Any) -> tuple[Any, tuple[i
     memory, keep = _settings.parse_bytes(options["memory"]), _settings.parse_keep(options["keep"])
     stopping, draw = _stopping(options["early_stopping"], options["halving"]), _draw(options)
     grid = _settings.parse_grid(options["settings"], options["static"], options["seeds"], draw)
-    sweeps.check_folder(out, overwrite=options["overwrite"] or options["resume"])
+    sweeps.check_folder(out, overwrite=options["overwrite"], resume=options["resume"])
     users = _settings.Users(target)
     training, arrays = users.training(), users.arrays(options["data"])
     lanes, programs = counted(len(grid), "lane"), counted(len(grid.groups()), "program")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from regjax._folders import write_folder
 from regjax.fits.results import CrossValidationFit, PathFit
-from regjax.sweeps.folder import data_record, write_folder
+from regjax.sweeps.store import data_record
 
 Fit = PathFit | CrossValidationFit
 

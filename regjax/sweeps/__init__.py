@@ -7,9 +7,9 @@ engine under all other models, and takes any pure training function of `(hyperpa
 import regjax
 
 try:
+    from regjax._folders import check_folder
     from regjax.sweeps.catalog import MODELS, MLPOptions
     from regjax.sweeps.fitted import FittedModel
-    from regjax.sweeps.folder import check_folder
     from regjax.sweeps.job import load_table, sweep
     from regjax.sweeps.lanes.conductor import Progress, SweepInterrupted
     from regjax.sweeps.lanes.grid import Grid, Static, Uniform

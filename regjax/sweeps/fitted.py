@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +23,9 @@ from regjax.sweeps.model import Conditioning, Model, Params
 from regjax.tables import Encoding, ReadOptions, is_frame, read_cells
 
 _FORMAT = "regjax-model-2"
+# Arrays by which others are divided, and those of them that are infinite for a constant column.
+_DIVISORS = ("scale", "unit", "y_scale", "y_unit")
+_MAY_BE_INFINITE = ("scale",)
 _KINDS: dict[str, Callable[..., Model]] = {"linear": linear_model, "mlp": MLPModel}
 
 
@@ -116,7 +121,7 @@ class FittedModel:
         return pl.DataFrame(columns)
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Write the model to one safetensors file."""
+        """Write the model to one safetensors file, which holds the SHA-256 of its content."""
         arrays, _ = _named_arrays((self.params, self.conditioning))
         description = {
             "format": _FORMAT,
@@ -126,14 +131,18 @@ class FittedModel:
             "model": dataclasses.asdict(self.model),
             "encoding": self.encoding.to_json(),
         }
-        safetensors.numpy.save_file(arrays, path, {"regjax": json.dumps(description)})
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        text = json.dumps(description)
+        metadata = {"regjax": text, "sha256": _digest(text, arrays)}
+        safetensors.numpy.save_file(arrays, path, metadata)
 
     @staticmethod
     def load(path: str | pathlib.Path) -> FittedModel:
         """Return the model in the file at `path`; nothing in it is executed.
 
         Raises:
-            ValueError: if it is no model file of this library, or torn.
+            ValueError: if it is not a model file of this library, if it was changed since it was
+                written, or if its numbers cannot be those of a model.
         """
         if not pathlib.Path(path).is_file():
             raise ValueError(f"There is no model file {str(path)!r}.")
@@ -141,7 +150,9 @@ class FittedModel:
             return _read(path)
         except Exception as error:
             # A foreign file can be wrong in any way.
-            raise ValueError(f"{str(path)!r} is no regjax model, or torn: {error}.") from error
+            raise ValueError(
+                f"{str(path)!r} is not a regjax model file, or is corrupt: {error}."
+            ) from error
 
     def _outputs(self, data: Any) -> np.ndarray:
         if isinstance(data, str | pathlib.Path):
@@ -164,31 +175,82 @@ class FittedModel:
 
 def _read(path: str | pathlib.Path) -> FittedModel:
     with safetensors.safe_open(str(path), framework="numpy") as file:
-        description = json.loads(file.metadata()["regjax"])
+        metadata = file.metadata() or {}
+    if "regjax" not in metadata:
+        raise ValueError("it holds other arrays")
     stored = safetensors.numpy.load_file(path)
+    description = json.loads(metadata["regjax"])
     if description["format"] != _FORMAT:
         raise ValueError(f"it has the format {description['format']!r} and not {_FORMAT!r}")
+    if metadata.get("sha256") != _digest(metadata["regjax"], stored):
+        raise ValueError("its checksum is not that of its content")
     encoding = Encoding.from_json(description["encoding"])
     model: Model = _KINDS[description["kind"]](**description["model"])
+    lambda_ = float(description["lambda_"])
+    _check_encoding(encoding)
     if model.task != encoding.task:
         raise ValueError("its model and its columns contradict each other")
+    if not 0 <= lambda_ < math.inf:
+        raise ValueError(f"its lambda is {lambda_:g}")
     n_features = len(encoding.feature_names)
     vector, scalar = np.zeros(n_features), np.zeros(())
     with jax.enable_x64(model.dtype == "float64"):
-        blank = (model.shapes(n_features), Conditioning(vector, vector, scalar, scalar))
-    shapes, structure = _named_arrays(blank)
+        shapes = model.shapes(n_features)
+        features = jax.ShapeDtypeStruct((1, n_features), np.dtype(model.dtype))
+        outputs = jax.eval_shape(model.predict, shapes, features)
+        blank = (shapes, Conditioning(vector, vector, scalar, scalar))
+    n_outputs = (len(encoding.classes),) if encoding.classes else ()
+    if outputs.shape != (1, *n_outputs):
+        raise ValueError(f"it has {outputs.shape[1:]} outputs for {len(encoding.classes)} classes")
+    like, structure = _named_arrays(blank)
     found = {name: (array.shape, array.dtype) for name, array in stored.items()}
-    if found != {name: (leaf.shape, leaf.dtype) for name, leaf in shapes.items()}:
+    if found != {name: (leaf.shape, leaf.dtype) for name, leaf in like.items()}:
         raise ValueError("its arrays do not fit its description")
-    params, conditioning = jax.tree.unflatten(structure, [stored[name] for name in shapes])
+    _check_numbers(stored)
+    params, conditioning = jax.tree.unflatten(structure, [stored[name] for name in like])
     return FittedModel(
         str(description["name"]),
-        float(description["lambda_"]),
+        lambda_,
         model,
         params,
         conditioning,
         encoding,
     )
+
+
+def _digest(description: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a description and of arrays with their names, shapes and dtypes."""
+    digest = hashlib.sha256(description.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_encoding(encoding: Encoding) -> None:
+    """Raise ValueError for an encoding with values of other types than its own."""
+    texts = [encoding.target, *encoding.classes]
+    for column in encoding.columns:
+        texts += [column.name, column.kind, *column.levels]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("its columns and classes are not all text")
+    if encoding.task not in ("regression", "classification"):
+        raise ValueError(f"it has the task {encoding.task!r}")
+    if bool(encoding.classes) != (encoding.task == "classification"):
+        raise ValueError(f"it has {len(encoding.classes)} classes for a {encoding.task}")
+
+
+def _check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError for arrays that a fit cannot have come to."""
+    for path, array in arrays.items():
+        name = path.rpartition("/")[2]
+        usable = np.isfinite(array)
+        if name in _MAY_BE_INFINITE:
+            usable |= np.isposinf(array)
+        if not usable.all():
+            raise ValueError(f"its {path!r} holds NaN or infinity")
+        if name in _DIVISORS and not (array > 0).all():
+            raise ValueError(f"its {path!r}, a divisor, is not positive")
 
 
 def _named_arrays(params: Params) -> tuple[dict[str, Any], Any]:

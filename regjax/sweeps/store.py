@@ -6,9 +6,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from regjax._folders import replaced_run, write_folder
+from regjax._manifests import check_file, read_manifest
+from regjax._messages import quoted
 from regjax.sweeps.fitted import FittedModel
-from regjax.sweeps.folder import data_record, read_manifest, write_folder
 from regjax.sweeps.result import SweepResult
+from regjax.tables import ParquetStream, Table
 
 Draw = Callable[[SweepResult, pathlib.Path], object]
 """Writes figures into the folder it is given."""
@@ -27,8 +30,8 @@ def save_run(
     they read back exactly; `summary.csv` means and standard errors; `choices.csv` the chosen
     strengths; `coefficients_<model>.csv` the coefficients of linear models in original
     units; `models/<model>.safetensors` the chosen models; `times.csv` the seconds;
-    `manifest.json` what is needed to repeat the run. All is written to a folder beside
-    `out` and moved there when it is whole; a run that it replaces goes last.
+    `manifest.json` what is needed to repeat the run, and the SHA-256 of every file. All is written
+    to a folder beside `out` and moved there when it is whole; a run that it replaces goes last.
 
     Names of columns are written as they are. A spreadsheet takes text that begins with `=`, `+`,
     `-` or `@` for a formula: import such columns as text.
@@ -63,35 +66,50 @@ def load(path: str | pathlib.Path, model: str | None = None) -> FittedModel:
             of least validation loss, of a cross-validation that of its rule.
 
     Raises:
-        ValueError: if there is no run or no such model.
+        ValueError: if there is no run or no such model, or if its files are not as they were
+            written.
 
     Example:
         >>> load("nowhere")
         Traceback (most recent call last):
             ...
-        ValueError: 'nowhere' holds no run of regjax.
+        ValueError: 'nowhere' holds no run of regjax: there is no manifest.json.
     """
     path = pathlib.Path(path)
     if path.is_file():
         if model is not None:
             raise ValueError(f"{str(path)!r} is a single model: leave out the name {model!r}.")
         return FittedModel.load(path)
-    manifest = read_manifest(path)
-    if manifest is None:
-        raise ValueError(f"{str(path)!r} holds no run of regjax.")
-    files = {file.stem: file for file in sorted((path / "models").glob("*.safetensors"))}
-    held = [name for name in manifest.get("choices", ()) if name in files]
+    try:
+        manifest = read_manifest(path)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} holds no run of regjax: {_where(path, error)}.") from error
+    files = {name: f"models/{name}.safetensors" for name in _names(manifest)}
+    held = [name for name, file in files.items() if file in manifest["files"]]
     if not held:
         raise ValueError(
             f"The run in {str(path)!r} chose no model: run regjax cv, or regjax path at one "
             "strength (--lambdas 0.1)."
         )
-    chosen = str(manifest.get("best_model")) if model is None else model
+    chosen = manifest.get("best_model") if model is None else model
     if chosen not in held:
         raise ValueError(
-            f"The run in {str(path)!r} has no model {chosen!r}; it has {', '.join(held)}."
+            f"The run in {str(path)!r} has no model {quoted(chosen)}; it has {', '.join(held)}."
         )
-    return FittedModel.load(files[chosen])
+    return FittedModel.load(check_file(path, manifest, files[chosen]))
+
+
+def data_record(data: Table | ParquetStream) -> dict[str, Any]:
+    """Return what a manifest says of the data."""
+    return {
+        "n_samples": data.n_rows,
+        "n_features": len(data.encoding.feature_names),
+        "target": data.encoding.target,
+        "sha256": data.fingerprint,
+        "source": dict(data.source),
+        "read_options": data.encoding.read_options.to_json(),
+        "notes": list(data.notes),
+    }
 
 
 def write_files(result: SweepResult, folder: pathlib.Path, draw: Draw | None) -> dict[str, Any]:
@@ -120,3 +138,17 @@ def _manifest(result: SweepResult) -> dict[str, Any]:
         "settings": result.settings,
         "data": data_record(result.data),
     }
+
+
+def _names(manifest: dict[str, Any]) -> list[str]:
+    """Return the names of the models that a run chose."""
+    choices = manifest.get("choices")
+    return list(choices) if isinstance(choices, dict) else []
+
+
+def _where(path: pathlib.Path, error: ValueError) -> str:
+    """Return why a folder holds no run, or where its run is."""
+    old = replaced_run(path)
+    if old is None:
+        return str(error)
+    return f"replacing it was interrupted, and its run is in {str(old)!r}; rename that back"

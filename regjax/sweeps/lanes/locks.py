@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sqlite3
 
@@ -32,10 +33,17 @@ def file_system(folder: pathlib.Path) -> str:
     return kind
 
 
+def is_lock(path: pathlib.Path) -> bool:
+    """Return whether a file is the lock of a sweep: empty, and not a link."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == 0
+
+
 def take_lock(path: pathlib.Path) -> sqlite3.Connection:
     """Return a lock on the sweep, held until it is closed or this process ends."""
     # A database of its own: the store itself stays readable.
     file = path.with_suffix(".lock")
+    if os.path.lexists(file) and not is_lock(file):
+        raise StoreError(f"{str(file)!r} cannot be locked, as it is something else: move it.")
     try:
         lock = sqlite3.connect(file, timeout=0, isolation_level=None)
     except sqlite3.Error as error:

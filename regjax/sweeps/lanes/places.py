@@ -8,22 +8,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from regjax.sweeps.folder import write_folder
+from regjax._folders import STORE, write_folder
+from regjax._manifests import check_file, read_manifest
 from regjax.sweeps.lanes.grid import Grid
 from regjax.sweeps.lanes.locks import StoreError, file_system, has_locks
 from regjax.sweeps.lanes.outcome import SweepRun
 from regjax.sweeps.lanes.plan import Shard
 from regjax.sweeps.lanes.results import Rules
 from regjax.sweeps.lanes.stopping import EarlyStopping, SuccessiveHalving
-from regjax.sweeps.lanes.store import Store, forget
+from regjax.sweeps.lanes.store import Store
+from regjax.sweeps.lanes.store_files import check_unfinished, remove_store, shard_of
 
-_STORE = "sweep.sqlite"
 _STOPPING = {rule.__name__: rule for rule in (EarlyStopping, SuccessiveHalving)}
 
 
@@ -32,9 +32,10 @@ def unfinished(out: pathlib.Path) -> pathlib.Path:
     return out.with_name(f"{out.name}.unfinished")
 
 
-def remove_unfinished(out: pathlib.Path) -> None:
-    """Remove the folder of a sweep that was at work."""
-    shutil.rmtree(unfinished(out), ignore_errors=True)
+def remove_if_empty(folder: pathlib.Path) -> None:
+    """Remove the folder of a sweep that is at work no longer, unless something is left in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def has_begun(out: pathlib.Path) -> bool:
@@ -59,7 +60,7 @@ def open_store(
 
     Raises:
         StoreError: if it holds an unfinished sweep and neither resume nor overwrite is said, if
-            the folder holds another sweep, or if another process is at work.
+            the folder holds another sweep or anything else, or if another process is at work.
     """
     if out is None:
         with Store(None) as store:
@@ -67,17 +68,19 @@ def open_store(
         return
     folder = unfinished(out)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    check_unfinished(folder)
     locks = has_locks(folder.parent)
-    path = folder / _STORE if shard is None and locks else _shard_file(folder, shard or (1, 1))
+    path = folder / STORE if shard is None and locks else _shard_file(folder, shard or (1, 1))
     if overwrite and not resume:
         _forget(folder, path, locks, whole=shard is None)
     _check_alone(folder, path)
-    done = out / _STORE
+    done = out / STORE
     if shard is not None and resume and not path.exists() and done.exists():
         raise StoreError(f"{str(out)!r} is finished: nothing is left to resume.")
     folder.mkdir(exist_ok=True)
     if resume and not path.exists() and done.exists():
         # A finished sweep is resumed by writing its files again; a copy is there whole or not.
+        check_file(out, read_manifest(out), STORE)
         copy = path.with_suffix(".copy")
         shutil.copyfile(done, copy)
         copy.replace(path)
@@ -100,20 +103,23 @@ def write_run(
     outcome: SweepRun,
     out: pathlib.Path,
     write: Callable[[SweepRun, pathlib.Path], dict[str, Any]],
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> None:
     """Write the folder of a finished sweep, with its store."""
 
     def fill(folder: pathlib.Path) -> dict[str, Any]:
         told = write(outcome, folder)
-        store.copy(folder / _STORE)
+        store.copy(folder / STORE)
         return told
 
-    write_folder(out, fill, overwrite=True)
+    write_folder(out, fill, overwrite=overwrite, resume=resume)
 
 
 def shards_in(folder: pathlib.Path) -> list[tuple[pathlib.Path, Shard]]:
     """Return the shard files of a folder, in order."""
-    found = [(path, _shard_of(path)) for path in folder.glob("shard-*.sqlite")]
+    found = [(path, shard_of(path)) for path in folder.glob("shard-*.sqlite")]
     held = [(path, shard) for path, shard in found if shard is not None]
     return sorted(held, key=lambda entry: entry[1][::-1])
 
@@ -145,31 +151,25 @@ def _shard_file(folder: pathlib.Path, shard: Shard) -> pathlib.Path:
     return folder / "shard-{}-of-{}.sqlite".format(*shard)
 
 
-def _shard_of(path: pathlib.Path) -> Shard | None:
-    found = re.fullmatch(r"shard-(\d+)-of-(\d+)\.sqlite", path.name)
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def _forget(folder: pathlib.Path, path: pathlib.Path, locks: bool, *, whole: bool) -> None:
-    """Remove a store, or the whole folder; whoever is at work on it keeps its lock."""
+    """Remove a store, or all of the folder; whoever is at work on one keeps its lock."""
     if not folder.exists():
         return
-    for file in folder.glob("*.sqlite") if whole else [path]:
-        forget(file, locks=locks)
-    if whole:
-        shutil.rmtree(folder)
+    for file in sorted(folder.glob("*.sqlite")) if whole else [path]:
+        remove_store(file, locks=locks)
+    remove_if_empty(folder)
 
 
 def _check_alone(folder: pathlib.Path, path: pathlib.Path) -> None:
     """Raise StoreError if the folder holds a sweep of which `path` is no part."""
-    own = _shard_of(path)
+    own = shard_of(path)
     others = {shard[1] for _, shard in shards_in(folder)} - ({own[1]} if own else set())
     if others:
         raise StoreError(
             f"{str(folder)!r} holds shards of {min(others)}: merge them, or remove the folder."
         )
     for file in folder.glob("*.sqlite"):
-        if file != path and _shard_of(file) is None:
+        if file != path and shard_of(file) is None:
             raise StoreError(
                 f"{str(file)!r} is an unfinished sweep without shards: go on with it, or remove "
                 "the folder."

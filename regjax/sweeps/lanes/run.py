@@ -12,9 +12,9 @@ from typing import Any, Literal
 import jax
 
 from regjax._arrays import Tree
+from regjax._folders import check_folder
 from regjax._messages import quoted
 from regjax.sweeps.checks import arrays, function, is_whole, one_of, text
-from regjax.sweeps.folder import check_folder
 from regjax.sweeps.lanes.chunks import make_chunks
 from regjax.sweeps.lanes.compiled import Shape
 from regjax.sweeps.lanes.conductor import Conductor
@@ -23,7 +23,7 @@ from regjax.sweeps.lanes.legs import Executor, GroupJob, Programs, Threads
 from regjax.sweeps.lanes.locks import StoreError
 from regjax.sweeps.lanes.options import Engine, Options, options_of
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
-from regjax.sweeps.lanes.places import open_store, record, remove_unfinished, write_run
+from regjax.sweeps.lanes.places import open_store, record, remove_if_empty, unfinished, write_run
 from regjax.sweeps.lanes.plan import (
     Resources,
     Shard,
@@ -157,15 +157,17 @@ def run_jobs(
     _check(jobs, rules, options)
     out = None if options.out is None else pathlib.Path(options.out)
     if out is not None:
-        out = check_folder(out, overwrite=options.overwrite or options.resume)
+        out = check_folder(out, overwrite=options.overwrite, resume=options.resume)
     how = {name: getattr(options, name) for name in ("shard", "resume", "overwrite")}
     with open_store(out, **how) as store:
         _run(store, jobs, grid, rules, options, arguments)
         outcome = read_outcome(store, grid, rules)
         if out is not None and options.shard is None:
-            write_run(store, outcome, out, write)
-    if out is not None and options.shard is None:
-        remove_unfinished(out)
+            replace = {"overwrite": options.overwrite, "resume": options.resume}
+            write_run(store, outcome, out, write, **replace)
+            # Under its lock, so that nobody begins to work on what is removed.
+            store.remove()
+            remove_if_empty(unfinished(out))
     return outcome
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from regjax.sweeps.folder import check_folder
+from regjax._folders import check_folder
+from regjax._manifests import sha256_of
 from regjax.sweeps.lanes.locks import StoreError, has_locks
 from regjax.sweeps.lanes.outcome import SweepRun, read_outcome, write_outcome
 from regjax.sweeps.lanes.places import (
-    remove_unfinished,
+    remove_if_empty,
     shards_in,
     stored_grid,
     stored_rules,
@@ -18,6 +22,9 @@ from regjax.sweeps.lanes.places import (
 )
 from regjax.sweeps.lanes.plan import Shard
 from regjax.sweeps.lanes.store import Store
+from regjax.sweeps.lanes.store_files import check_unfinished, remove_store
+
+_MOST_NAMED = 5
 
 
 class _Part(NamedTuple):
@@ -43,7 +50,8 @@ def merge_shards(out: str | pathlib.Path, *, overwrite: bool = False) -> SweepRu
         overwrite: replace the run that it holds.
 
     Raises:
-        StoreError: if a shard is missing, unfinished, or of another sweep.
+        StoreError: if a shard is missing, unfinished, corrupt, or of another sweep, or if the
+            folder of the shards holds anything else.
         ValueError: as in `check_folder`.
 
     Example:
@@ -62,16 +70,22 @@ def merge_shards(out: str | pathlib.Path, *, overwrite: bool = False) -> SweepRu
     """
     out = check_folder(out, overwrite=overwrite)
     folder = unfinished(out)
+    check_unfinished(folder)
     parts = _complete(folder)
     with Store(None) as whole:
-        _join(whole, parts)
-        run = read_outcome(whole, stored_grid(whole), stored_rules(whole))
+        joined = _join(whole, parts)
+        with _reading(folder):
+            run = read_outcome(whole, stored_grid(whole), stored_rules(whole))
 
         def write(run: SweepRun, folder: pathlib.Path) -> dict[str, Any]:
             return {**write_outcome(run, folder), "merged": len(parts)}
 
-        write_run(whole, run, out, write)
-    remove_unfinished(out)
+        write_run(whole, run, out, write, overwrite=overwrite)
+    for part, digest in joined.items():
+        # One that was run again meanwhile stays.
+        if sha256_of(part.path) == digest:
+            remove_store(part.path, locks=has_locks(folder))
+    remove_if_empty(folder)
     return run
 
 
@@ -87,27 +101,58 @@ def _complete(folder: pathlib.Path) -> list[_Part]:
             "of the other sweep."
         )
     n = numbers[0]
-    missing = sorted(set(range(1, n + 1)) - {part.shard[0] for part in parts})
-    if missing:
-        told = ", ".join(map(str, missing))
+    there = {part.shard[0] for part in parts}
+    if len(there) < n:
+        missing = itertools.islice((i for i in range(1, n + 1) if i not in there), _MOST_NAMED)
+        named = list(map(str, missing))
+        more = n - len(there) - len(named)
+        told = ", ".join(named) + (f" and {more} more" if more else "")
         raise StoreError(
-            f"{str(folder)!r} lacks the shard {told} of {n}: run it with shard {missing[0]}/{n}."
+            f"{str(folder)!r} lacks the shard {told} of {n}: run it with shard {named[0]}/{n}."
         )
     return parts
 
 
-def _join(whole: Store, parts: list[_Part]) -> None:
-    """Write what all shards know into the store `whole`."""
+def _join(whole: Store, parts: list[_Part]) -> dict[_Part, str]:
+    """Write what all shards know into the store `whole`, and return the SHA-256 of their files."""
     first: dict[str, Any] = {}
+    joined: dict[_Part, str] = {}
+    lanes: set[int] = set()
     for part in parts:
-        with Store(part.path, locks=has_locks(part.path.parent)) as store:
+        locks = has_locks(part.path.parent)
+        with Store(part.path, locks=locks) as store, _reading(part.path):
             facts = {name: store.fact(name) for name in ("grid", "fingerprint", "plan", "rules")}
             _check_finished(store, part, facts)
             first = first or facts
             _check_same(part, parts[0], facts, first)
+            lanes |= _lanes_of(store, part, lanes)
             whole.absorb(store)
+        joined[part] = sha256_of(part.path)
     whole.begin({**first, "plan": first["plan"] | {"shard": None}}, (), {})
+    with _reading(parts[0].path.parent):
+        _check_whole(whole, lanes)
     _leave_best(whole)
+    return joined
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[None]:
+    """Turn the errors of reading what somebody else has made up into a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise StoreError(
+            f"{str(path)!r} holds no sweep that can be read ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _check_finished(store: Store, part: _Part, facts: dict[str, Any]) -> None:
@@ -127,10 +172,38 @@ def _check_same(part: _Part, one: _Part, facts: dict[str, Any], first: dict[str,
         )
     kept, found = first["fingerprint"], facts["fingerprint"]
     other = [name for name in kept if found.get(name) != kept[name]]
+    # The fingerprint is of these, too; what is joined are the facts themselves.
+    other = other or [name for name in ("grid", "rules") if facts[name] != first[name]]
     if other:
         raise StoreError(
             f"The {part} is of another sweep than the {one} (other {', '.join(other)}): run it "
             "again with overwrite."
+        )
+
+
+def _lanes_of(store: Store, part: _Part, others: set[int]) -> set[int]:
+    """Return the lanes that a shard has results of, none of which another one has."""
+    ids = stored_grid(store).ids
+    results = store.results()
+    lanes = {result.lane for result in results}
+    if lanes & others or any(ids[result.lane] != result.id for result in results):
+        raise StoreError(
+            f"The {part} has results of lanes that are not its own: run it again with overwrite."
+        )
+    return lanes
+
+
+def _check_whole(whole: Store, lanes: set[int]) -> None:
+    """Raise StoreError if a lane of the grid has neither a result nor a reason."""
+    grid = stored_grid(whole)
+    groups = grid.groups()
+    failed = {lane for number in whole.failures() for lane in groups[number].lanes}
+    lost = sorted(set(range(len(grid))) - lanes - failed)
+    if lost:
+        raise StoreError(
+            f"The shards are finished, but hold no result of {len(lost)} of {len(grid)} lanes "
+            f"(the first is {grid.ids[lost[0]]}): one of them is corrupt; run them again with "
+            "overwrite."
         )
 
 

@@ -4,7 +4,8 @@ Every change is one transaction, on disk before the sweep goes on (`synchronous=
 kills the process, what was finished is there and nothing is there twice. The file is SQLite's, in
 write-ahead mode, so a sweep at work can be read. A second process is refused by a lock that the
 operating system lets go of when its holder dies. Rows bear a checksum, as SQLite has none: a bit
-that flips on the disk is refused, and ends up in no table.
+that flips on the disk is refused, and ends up in no table. A database is read only if its schema is
+that of a store to the letter: no view, no trigger, no expression of a stranger is ever evaluated.
 
 Network file systems promise no locks. There a sweep writes a shard file, without write-ahead mode,
 and nothing but its name keeps two processes apart.
@@ -18,7 +19,7 @@ import hashlib
 import json
 import pathlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,12 +27,14 @@ import numpy as np
 from regjax.sweeps.lanes.arrays import arrays_from, to_bytes
 from regjax.sweeps.lanes.chunks import Chunk
 from regjax.sweeps.lanes.locks import StoreError, take_lock
+from regjax.sweeps.lanes.store_files import APPLICATION_ID, check_store_file, remove_files
 
-_FORMAT = "regjax-sweep-1"
+_FORMAT = "regjax-sweep-2"
+_OTHER_VERSION = "it is no sweep of this version"
 # What a full disk is told as while the database and the files beside it are made.
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 _TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, seal TEXT NOT NULL);
 CREATE TABLE chunks (
     chunk INTEGER PRIMARY KEY AUTOINCREMENT, program INTEGER NOT NULL, lanes TEXT NOT NULL,
     step INTEGER NOT NULL, stage INTEGER NOT NULL, state BLOB, seal TEXT NOT NULL
@@ -41,10 +44,24 @@ CREATE TABLE results (
     metrics TEXT NOT NULL, curves BLOB, seal TEXT NOT NULL
 );
 CREATE TABLE params (lane INTEGER PRIMARY KEY, arrays BLOB NOT NULL, seal TEXT NOT NULL);
-CREATE TABLE failures (program INTEGER PRIMARY KEY, reason TEXT NOT NULL);
-CREATE TABLE times (lanes INTEGER NOT NULL, seconds REAL NOT NULL, what TEXT NOT NULL);
-CREATE TABLE events (time TEXT NOT NULL, event TEXT NOT NULL);
+CREATE TABLE failures (program INTEGER PRIMARY KEY, reason TEXT NOT NULL, seal TEXT NOT NULL);
+CREATE TABLE times (
+    lanes INTEGER NOT NULL, seconds REAL NOT NULL, what TEXT NOT NULL, seal TEXT NOT NULL
+);
+CREATE TABLE events (time TEXT NOT NULL, event TEXT NOT NULL, seal TEXT NOT NULL);
 """
+# Tables whose rows take the place of one with the same key; in others there is none.
+_REPLACED = ("facts", "params", "failures")
+_SCHEMA_OF = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+
+
+def _schema() -> set[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_TABLES)
+        return set(connection.execute(_SCHEMA_OF))
+
+
+_SCHEMA = _schema()
 
 
 class Saved(NamedTuple):
@@ -114,10 +131,10 @@ class Store:
 
     def fact(self, name: str) -> Any:
         """Return what was noted under the name, or None."""
-        found = self._rows("SELECT value FROM facts WHERE name = ?", name)
+        query = "SELECT name, value, seal FROM facts WHERE name = ?"
         try:
-            return json.loads(found[0][0]) if found else None
-        except ValueError as error:
+            return next((json.loads(value) for _, value in self._sealed(query, name)), None)
+        except (json.JSONDecodeError, RecursionError) as error:
             raise _torn(self.path, error) from error
 
     def begin(
@@ -213,11 +230,10 @@ class Store:
         with self._transaction() as write:
             _write_results(write, results)
             for lane, arrays in params.items():
-                row = (lane, arrays, _seal(lane, arrays))
-                write("INSERT OR REPLACE INTO params VALUES (?, ?, ?)", row)
+                _put(write, "params", (lane, arrays))
             for lane in dropped:
                 write("DELETE FROM params WHERE lane = ?", (lane,))
-            write("INSERT INTO times VALUES (?, ?, ?)", (len(results), seconds, "run"))
+            _put(write, "times", (len(results), float(seconds), "run"))
             _delete(write, [number])
 
     def fail(self, program: int, reason: str) -> None:
@@ -234,7 +250,7 @@ class Store:
     def time(self, what: str, seconds: float) -> None:
         """Write how long something took that is no chunk."""
         with self._transaction() as write:
-            write("INSERT INTO times VALUES (?, ?, ?)", (0, seconds, what))
+            _put(write, "times", (0, float(seconds), what))
 
     def results(self) -> list[Result]:
         """Return the results so far, in the order of the grid."""
@@ -263,24 +279,23 @@ class Store:
 
     def failures(self) -> dict[int, str]:
         """Return the reason of every group that failed, by number."""
-        return dict(self._rows("SELECT program, reason FROM failures"))
+        return dict(self._sealed("SELECT program, reason, seal FROM failures"))
 
     def times(self) -> list[tuple[int, float, str]]:
         """Return number of lanes, seconds and kind of all that was timed."""
-        return self._rows("SELECT lanes, seconds, what FROM times")
+        return list(self._sealed("SELECT lanes, seconds, what, seal FROM times"))
 
     def events(self) -> list[tuple[str, str]]:
         """Return times and events."""
-        return self._rows("SELECT time, event FROM events")
+        return list(self._sealed("SELECT time, event, seal FROM events"))
 
     def absorb(self, other: Store) -> None:
         """Write all that another store came to, of other lanes."""
         with self._transaction() as write:
             for table in ("results", "params", "failures", "times", "events"):
-                for row in other._rows(f"SELECT * FROM {table}"):
+                for row in other._sealed(f"SELECT * FROM {table}"):
                     # A group that cannot be planned fails in every shard.
-                    kind = "INSERT OR REPLACE" if table == "failures" else "INSERT"
-                    write(f"{kind} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+                    _put(write, table, row)
 
     def drop_params(self, lanes: Sequence[int]) -> None:
         """Keep the parameters of these lanes no longer."""
@@ -294,6 +309,13 @@ class Store:
             self._connection.backup(other)
             other.execute("PRAGMA journal_mode = DELETE")
 
+    def remove(self) -> None:
+        """Close the store and remove its files, the lock last: the sweep is elsewhere."""
+        self._connection.close()
+        if self.path is not None:
+            remove_files(self.path)
+        self._release()
+
     def _rows(self, query: str, *values: Any) -> list[Any]:
         try:
             return self._connection.execute(query, values).fetchall()
@@ -305,7 +327,7 @@ class Store:
         for *row, seal in self._rows(query, *values):
             if seal != _seal(*row):
                 raise _torn(self.path, "a row has another checksum")
-            yield row
+            yield tuple(row)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -334,26 +356,13 @@ class Store:
             self._lock.close()
 
 
-def forget(path: pathlib.Path, *, locks: bool) -> None:
-    """Remove a store, torn or not.
-
-    Raises:
-        StoreError: if another process has it open.
-    """
-    lock = take_lock(path) if locks else None
-    try:
-        # The store, and what SQLite keeps beside it.
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
-    finally:
-        if lock is not None:
-            lock.close()
-
-
 def _connect(path: pathlib.Path | None, locks: bool) -> sqlite3.Connection:
     if path is None:
         address = ":memory:"
     else:
+        why = check_store_file(path) if path.exists() else None
+        if why is not None:
+            raise _torn(path, why)
         address = f"{path.resolve().as_uri()}{'' if locks else '?nolock=1'}"
     with contextlib.ExitStack() as on_error:
         try:
@@ -361,13 +370,17 @@ def _connect(path: pathlib.Path | None, locks: bool) -> sqlite3.Connection:
                 address, uri=True, timeout=10, isolation_level=None, check_same_thread=False
             )
             on_error.callback(connection.close)
-            _check_sound(connection)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            begun = _check_sound(connection)
             # Only what is a sweep is written to.
+            if not begun:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA journal_mode = {'WAL' if locks else 'DELETE'}")
             connection.execute("PRAGMA synchronous = FULL")
-            if not _has_tables(connection):
+            if not begun:
                 # All or nothing, as every change.
-                format_ = f"INSERT INTO facts VALUES ('format', '{json.dumps(_FORMAT)}');"
+                row = ("format", json.dumps(_FORMAT))
+                format_ = f"INSERT INTO facts VALUES {(*row, _seal(*row))};"
                 connection.executescript(f"BEGIN;{_TABLES}{format_}COMMIT;")
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", None) in _NO_ROOM
@@ -399,29 +412,41 @@ def _seal(*values: int | str | bytes | None) -> str:
     return digest.hexdigest()
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+def _check_sound(connection: sqlite3.Connection) -> bool:
+    """Return whether a database has begun to be a sweep.
 
-
-def _check_sound(connection: sqlite3.Connection) -> None:
-    """Raise DatabaseError for what is neither a sweep nor empty."""
+    Raises:
+        DatabaseError: for what is neither a sweep nor empty.
+    """
+    # Before any other query: a view or a trigger may do anything, and without end.
+    schema = connection.execute(_SCHEMA_OF).fetchmany(len(_SCHEMA) + 1)
+    if schema and set(schema) != _SCHEMA:
+        raise sqlite3.DatabaseError(_OTHER_VERSION)
     sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if sound != "ok":
-        raise sqlite3.DatabaseError(f"it is torn: {sound}")
-    if not _has_tables(connection):
-        return
+        raise sqlite3.DatabaseError(f"it is corrupt: {sound}")
+    if not schema:
+        return False
     found = connection.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
     if found is None or found[0] != json.dumps(_FORMAT):
-        raise sqlite3.DatabaseError("it is no sweep of this version")
+        raise sqlite3.DatabaseError(_OTHER_VERSION)
+    return True
+
+
+def _put(write: Callable[..., Any], table: str, row: tuple[Any, ...]) -> None:
+    """Write a row under its checksum."""
+    kind = "INSERT OR REPLACE" if table in _REPLACED else "INSERT"
+    marks = ", ".join("?" * (len(row) + 1))
+    write(f"{kind} INTO {table} VALUES ({marks})", (*row, _seal(*row)))
 
 
 def _write_facts(write: Any, facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
-        write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+        _put(write, "facts", (name, json.dumps(value)))
 
 
 def _write_failure(write: Any, program: int, reason: str) -> None:
-    write("INSERT OR REPLACE INTO failures VALUES (?, ?)", (program, reason))
+    _put(write, "failures", (program, reason))
     _note(write, reason)
 
 
@@ -443,13 +468,12 @@ def _delete(write: Any, numbers: Sequence[int]) -> None:
 def _write_results(write: Any, results: Sequence[Result]) -> None:
     for result in results:
         curves = None if result.curves is None else to_bytes(result.curves)
-        row = (*result[:4], json.dumps(result.metrics), curves)
-        write("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _seal(*row)))
+        _put(write, "results", (*result[:4], json.dumps(result.metrics), curves))
 
 
 def _note(write: Any, event: str) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write("INSERT INTO events VALUES (?, ?)", (now, event))
+    _put(write, "events", (now, event))
 
 
 def _tuples(lanes: str) -> tuple[tuple[int, ...], ...]:
