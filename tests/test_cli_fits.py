@@ -219,7 +219,7 @@ FAULTS = {
     "out is a file": (["path", "houses.csv", *HOUSES, "--out", "houses.csv"], "is a file"),
     "no run": (["predict", "empty", "houses.csv"], "no run"),
     "no such run": (["predict", "nowhere", "houses.csv"], "no run"),
-    "no model file": (["predict", "houses.csv", "houses.csv"], "no regjax model"),
+    "no model file": (["predict", "houses.csv", "houses.csv"], "not a regjax model file"),
     "no data": (["predict", "run", "nowhere.csv"], "no file"),
     "data of none": (["predict", "run", "empty"], "no Parquet file"),
     "unknown model": (["predict", "run", "houses.csv", "--model", "lasso"], "it has minimum, one"),
