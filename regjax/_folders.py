@@ -18,6 +18,7 @@ from typing import Any
 
 from regjax._inputs import local_path
 from regjax._manifests import MANIFEST, is_run, read_manifest, sha256_of, walk, write_manifest
+from regjax._messages import listed
 
 STORE = "sweep.sqlite"
 """The file that makes a finished run a sweep that can be resumed."""
@@ -219,13 +220,12 @@ def _foreign(folder: pathlib.Path) -> str:
 
     def is_own(name: str, is_file: bool) -> bool:
         if is_file and name in files:
-            return files[name] == sha256_of(folder / name)
+            return bool(files[name] == sha256_of(folder / name))
         # Of a run whose removal was interrupted empty folders are left.
         return (name in own and _is_folder(folder / name)) or (name == MANIFEST and bool(files))
 
     names = [name for name, is_file in walk(folder) if not is_own(name, is_file)]
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(map(repr, names[:_MOST_NAMES])) + more
+    return listed(names, _MOST_NAMES)
 
 
 def _check_writable(shown: str, out: pathlib.Path) -> None:

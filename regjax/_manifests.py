@@ -38,7 +38,7 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     """
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"there is no {MANIFEST}") from error
     except (ValueError, RecursionError) as error:

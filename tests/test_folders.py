@@ -421,7 +421,7 @@ def test_a_manifest_with_any_bit_flipped_or_cut_is_refused_or_the_same(tmp_path)
     out = write_folder(tmp_path / "run", writer(1, {"results.csv": "{}"}))
     whole, manifest = (out / MANIFEST).read_bytes(), read_manifest(out)
     refused = 0
-    for place in range(0, len(whole), 2):
+    for place in range(0, len(whole), 5):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << place % 8
         for data in (bytes(flipped), whole[:place]):
@@ -431,7 +431,7 @@ def test_a_manifest_with_any_bit_flipped_or_cut_is_refused_or_the_same(tmp_path)
             except ValueError as error:
                 refused += MANIFEST in str(error)
     # But for the blanks, and what is cut at the end.
-    assert refused > 0.8 * len(whole)
+    assert refused > 0.8 * len(whole) * 2 / 5
 
 
 @pytest.mark.parametrize(

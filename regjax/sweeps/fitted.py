@@ -17,6 +17,7 @@ import polars as pl
 import safetensors
 import safetensors.numpy
 
+from regjax._messages import quoted
 from regjax.sweeps.linear import LinearModel, linear_model
 from regjax.sweeps.mlp import MLPModel
 from regjax.sweeps.model import Conditioning, Model, Params
@@ -234,6 +235,9 @@ def _check_encoding(encoding: Encoding) -> None:
         texts += [column.name, column.kind, *column.levels]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("its columns and classes are not all text")
+    kinds = {column.kind for column in encoding.columns} - {"number", "boolean", "text"}
+    if kinds:
+        raise ValueError(f"it has columns of the kind {quoted(kinds.pop())}")
     if encoding.task not in ("regression", "classification"):
         raise ValueError(f"it has the task {encoding.task!r}")
     if bool(encoding.classes) != (encoding.task == "classification"):

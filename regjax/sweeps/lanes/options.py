@@ -14,6 +14,7 @@ from regjax.sweeps.checks import flag, function, is_whole, items, known, one_of,
 from regjax.sweeps.lanes.conductor import Progress
 from regjax.sweeps.lanes.plan import Shard
 from regjax.sweeps.lanes.ray_engine import Ray
+from regjax.sweeps.lanes.store_files import MOST_SHARDS
 from regjax.sweeps.progress import show_progress
 
 Engine = Literal["threads", "ray"] | Ray
@@ -83,8 +84,10 @@ def _shard(shard: Any, out: object) -> Shard | None:
     if shard is None:
         return None
     pair = tuple(shard) if isinstance(shard, tuple | list) else ()
-    if len(pair) != 2 or not is_whole(pair[1], 1) or not is_whole(pair[0], 1, pair[1]):
-        raise ValueError(f"shard must be (i, n) with 1 <= i <= n, got {quoted(shard)}.")
+    if len(pair) != 2 or not is_whole(pair[1], 1, MOST_SHARDS) or not is_whole(pair[0], 1, pair[1]):
+        raise ValueError(
+            f"shard must be (i, n) with 1 <= i <= n <= {MOST_SHARDS}, got {quoted(shard)}."
+        )
     if out is None:
         raise ValueError(f"shard={pair} needs a folder for its file: name it with out.")
     return int(pair[0]), int(pair[1])

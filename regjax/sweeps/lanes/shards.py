@@ -131,7 +131,7 @@ def _join(whole: Store, parts: list[_Part]) -> dict[_Part, str]:
     whole.begin({**first, "plan": first["plan"] | {"shard": None}}, (), {})
     with _reading(parts[0].path.parent):
         _check_whole(whole, lanes)
-    _leave_best(whole)
+        _leave_best(whole)
     return joined
 
 
