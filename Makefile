@@ -9,7 +9,7 @@ TESTS ?=
 
 # What `oldest` and `newest` run: all that needs no other framework and no cluster.
 CORE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-	house conventions mask_rules masked_penalties penalty_values penalty_sums penalty_faults \
+	house conventions masked_penalties penalty_values penalty_sums penalty_faults \
 	penalty_lambda_max group_lasso decay cautious_decay target_norm proximal diagnostics least_squares \
 	ridge_closed_form regression regression_refusals paths paths_cv paths_goldens paths_inputs ridge_cv \
 	multi_task sklearn tables parquet fits sweep_grid sweep_shards lanes plots plots_path cli cli_fits))
