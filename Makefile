@@ -1,5 +1,5 @@
-# make demo | test | slow | outside | lint need only Python 3.11 or later; each makes .venv and
-# installs into it.
+# make demo | check | test | slow | outside | lint | coverage | mutants need only Python 3.11 or
+# later; each makes .venv and installs into it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,18 +14,33 @@ CORE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
 	ridge_closed_form regression regression_refusals paths paths_cv paths_goldens paths_inputs ridge_cv \
 	multi_task sklearn tables parquet fits sweep_grid sweep_shards lanes plots plots_path cli cli_fits))
 
-.PHONY: demo test slow outside oldest newest lint benchmark experiments clean
+.PHONY: demo check test slow outside oldest newest lint coverage mutants benchmark experiments clean
 
 demo: $(VENV)/.all
 	$(BIN)/regjax sweep --out runs/demo --overwrite
 
+# Compiling is most of the time of the tests: LLVM's costly passes are left out, except in make slow.
+check test coverage: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+
+# What an edit of the core breaks first, in less than a minute. The files are named, since collecting
+# all takes longer than some of them.
+CORE := house conventions masks mask_rules tables regression_refusals paths_inputs paths \
+	multi_task sweep_grid ridge_closed_form penalty_values compilation_cache
+
+check: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'not slow' $(CORE:%=tests/test_%.py)
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 -m 'not slow' $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(TESTS)
 
 # Sweeps that are killed time and again, clusters that lose a machine, experiments that train, all
-# notebooks.
+# notebooks; then the numerics once more as users run them, with all optimizations.
+OPTIMIZED := penalty_values proximal_gradient prox_adam decay lanes paths_traced regression
+
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(OPTIMIZED:%=tests/test_%.py)
 
 # scikit-learn's own tests on the drop-ins.
 outside: $(VENV)/.test
@@ -46,6 +61,14 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The lines of the package that make test does not run.
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --cov --cov-report=term-missing:skip-covered $(TESTS)
+
+# Single-line breaks, and which test notices (tests/mutants/results.md); WHICH names areas or mutants.
+mutants: $(VENV)/.test
+	nice $(BIN)/python -m tests.mutants --workers 2 $(WHICH)
 
 benchmark: $(VENV)/.all
 	$(BIN)/python -m benchmarks.main_job

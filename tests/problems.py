@@ -245,6 +245,7 @@ PENALTIES = [
 ]
 
 STRENGTH = 0.7
+SLOW = pytest.mark.slow
 
 
 def cases(keep=lambda case: True):
@@ -260,7 +261,14 @@ per_leaf = cases(lambda case: case.per_leaf and case.has_strength)
 separable = cases(lambda case: case.separable)
 diagonal = cases(lambda case: case.diagonal)
 pure = cases(lambda case: case.pure is not None)
-weights = pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+# The nested tree holds the shapes of the others.
+weights = pytest.mark.parametrize(
+    "weights",
+    [
+        pytest.param(w, id=name, marks=() if name in ("single", "zeros", "nested") else SLOW)
+        for name, w in WEIGHTS.items()
+    ],
+)
 
 
 def tolerance(dtype):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from optimizer_problems import walk
+from quick import quick
 
 from regjax import L0, L1, L2, Box, ElasticNet, GroupLasso, MaxNorm, NonNegative, UnitNorm, masks
 from regjax.transforms import (
@@ -120,7 +121,7 @@ def test_no_optimizer_makes_nan_of_zero_weights_or_zero_gradients(dtype):
     assert dict(zip(optimizers, found, strict=True)) == dict.fromkeys(optimizers, [True] * 4)
 
 
-@pytest.mark.parametrize("make", [prox_sgd, prox_adam, prox_adamw])
+@pytest.mark.parametrize("make", quick([prox_sgd, prox_adam, prox_adamw], prox_sgd, prox_adam))
 def test_no_penalty_makes_nan_of_zero_groups_or_zero_gradients(make, dtype):
     names = [name for name in PENALTIES if make is not prox_adam or name != "unit_norm"]
     found = finite_steps([make(RATE, PENALTIES[name]) for name in names], dtype)

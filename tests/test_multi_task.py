@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick import half
 from scipy.sparse import csr_array
 from sklearn.linear_model import MultiTaskElasticNet, MultiTaskLasso
 
@@ -172,9 +173,7 @@ def choose(monkeypatch, form):
         monkeypatch.setattr(f"regjax.paths.{module}.wants_gram", lambda n, p: form == "gram")
 
 
-@sizes
-@pytest.mark.parametrize("setting", SETTINGS)
-@forms
+@pytest.mark.parametrize(("size", "setting", "form"), half(SIZES, SETTINGS, ["gram", "data"]))
 def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeypatch):
     n, p, m = SIZES[size]
     X, Y = make(n, p, m)

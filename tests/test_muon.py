@@ -10,6 +10,7 @@ import optax
 import optax.contrib
 import pytest
 from optax.contrib import MuonDimensionNumbers
+from quick import quick
 
 from regjax import masks
 from regjax.transforms import adamw, muon_direction, muonw
@@ -78,7 +79,7 @@ def ends(**options):
     return run(muonw(rate, STRENGTH, mask=masks.everything, **options), tree())
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", quick(OPTIONS, "defaults", "scale"))
 def test_muonw_is_muon_of_optax_with_decay_on_both_parts(name, x64):
     ours = ends(**OPTIONS[name])
     assert_equal(ours, run(optax_muon(rate, STRENGTH, **OPTIONS[name]), tree()), 1e-12)
@@ -142,7 +143,7 @@ def test_axes_may_be_given_for_leaves_of_more_dimensions(x64):
     assert_equal(run(muonw(rate, STRENGTH), start), by_adam, 1e-14)
 
 
-@pytest.mark.parametrize("given", [None, "numbers", "function"])
+@pytest.mark.parametrize("given", quick([None, "numbers", "function"], None, "function"))
 def test_callable_equinox_modules_are_trees_and_not_functions(given, x64):
     model = eqx.nn.MLP(2, 3, 4, 0, key=jax.random.key(0))
     params, rest = eqx.partition(model, eqx.is_inexact_array)

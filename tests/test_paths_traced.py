@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import quick
 
 from regjax.paths import _traced_lane, elastic_net_path, sufficient_statistics
 from regjax.paths._traced import traced_path, traced_path_of_statistics
@@ -39,8 +40,8 @@ SETTINGS = {
         "l1_ratio": 0.5,
     },
 }
-sizes = pytest.mark.parametrize("size", SIZES)
-small_sizes = pytest.mark.parametrize("size", ["tall", "wide"])
+tall = pytest.mark.parametrize("size", quick(SIZES, "tall"))
+tall_and_wide = pytest.mark.parametrize("size", quick(["tall", "wide"], "tall"))
 every_setting = pytest.mark.parametrize("setting", SETTINGS)
 
 # With every argument given and traced, one program serves all settings of a size.
@@ -134,7 +135,7 @@ def check(path, X, y, settings, tol):
         assert -1e-12 <= (ours - least) / null <= path.duality_gap[k] + rounding
 
 
-@sizes
+@pytest.mark.parametrize("size", quick(SIZES, "tall", "wide"))
 @every_setting
 def test_a_traced_path_is_that_of_numpy(size, setting, dtype):
     X, y = make(*SIZES[size], dtype)
@@ -146,7 +147,7 @@ def test_a_traced_path_is_that_of_numpy(size, setting, dtype):
     check(path, X, y, settings, tol)
 
 
-@small_sizes
+@tall
 def test_its_grid_is_that_of_numpy(size, x64):
     X, y = make(*SIZES[size])
     path = traced_path(X, y, n_lambdas=N_LAMBDAS, tol=1e-9)
@@ -157,7 +158,7 @@ def test_its_grid_is_that_of_numpy(size, x64):
     np.testing.assert_allclose(path.lambdas, grid, rtol=1e-12)
 
 
-@sizes
+@tall
 def test_everything_maps(size, x64):
     n, p = SIZES[size]
     data = [make(n, p, seed=seed) for seed in range(3)]
@@ -176,7 +177,7 @@ def test_everything_maps(size, x64):
         check(of(paths, i), X[i], y[i], settings, 1e-9)
 
 
-@small_sizes
+@tall_and_wide
 def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
     X, y = make(*SIZES[size], targets=5)
     y[:, 3] *= 1e-9
@@ -196,7 +197,7 @@ def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
     assert not blocks.status.any()
 
 
-@small_sizes
+@tall_and_wide
 def test_lambda_zero_is_least_squares(size, dtype):
     X, y = make(*SIZES[size], dtype)
     lambdas = np.array([0.0, 0.5], dtype)
@@ -331,7 +332,7 @@ np.testing.assert_allclose(inside(*spread).xx, host.xx, rtol=1e-13, atol=1e-9)
 """
 
 
-def test_statistics_of_rows_on_four_devices_are_those_of_numpy():
+def test_statistics_of_rows_on_four_devices_are_those_of_numpy(shared_cache):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     subprocess.run(
         [sys.executable, "-c", SHARDED], cwd=ROOT, env={**os.environ, **flags}, check=True
@@ -390,7 +391,7 @@ def test_what_is_given_twice_or_not_at_all_is_refused_in_traced_code_too(call, t
         jax.jit(call)(sufficient_statistics(X, y), X, y)
 
 
-@small_sizes
+@pytest.mark.parametrize("size", ["tall", "wide"])
 def test_at_lambda_0_stands_the_least_squares_solution_of_least_norm(size):
     n, p = SIZES[size]
     rng = np.random.default_rng(2)

@@ -14,6 +14,7 @@ from problems import (
     tolerance,
     with_strength,
 )
+from quick import one_dtype
 
 import regjax as rj
 
@@ -27,11 +28,17 @@ def everything_of(case, strength, w):
 
 
 @with_strength
+@one_dtype
 def test_vmap_over_strengths_equals_the_loop(case, dtype):
     w = as_dtype(WEIGHTS["dict"], dtype)
     strengths = jnp.asarray([0.0, 0.1, 1.0, 10.0], dtype)
-    lanes = jax.vmap(lambda s: everything_of(case, s, w))(strengths)
-    loop = [everything_of(case, s, w) for s in strengths]
+
+    def at(strength):
+        return everything_of(case, strength, w)
+
+    lanes = jax.jit(jax.vmap(at))(strengths)
+    single = jax.jit(at)
+    loop = [single(strength) for strength in strengths]
     assert_close(lanes, jax.tree.map(lambda *x: jnp.stack(x), *loop), tolerance(dtype))
 
 

@@ -278,12 +278,14 @@ def on_four_devices(script, *args):
     return done.stdout.splitlines()
 
 
-def test_four_devices_equal_one_at_the_same_width_bit_for_bit():
+@pytest.mark.slow
+def test_four_devices_equal_one_at_the_same_width_bit_for_bit(shared_cache):
     found = [json.loads(line) for line in on_four_devices(_ON_DEVICES)]
     assert found == [[[1, 8], True], [[8, 1], True], [[1, 8], True]]
 
 
-def test_another_number_of_devices_is_named_when_a_sweep_is_resumed(tmp_path):
+@pytest.mark.slow
+def test_another_number_of_devices_is_named_when_a_sweep_is_resumed(shared_cache, tmp_path):
     refusal, forced = on_four_devices(_RESUMED_ELSEWHERE, str(tmp_path))
     assert "among 4 devices, and here are 2" in refusal
     assert forced.endswith("resumed by force; devices changed, so last digits may")

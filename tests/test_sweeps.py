@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import safetensors
+from quick import quick
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
@@ -52,10 +53,14 @@ def flowers():
 
 @pytest.fixture(scope="module")
 def classified(flowers):
-    models = ["ridge", "lasso", "mlp_l1", "mlp_l2", "mlp_decay"]
-    return regjax.sweep(
-        flowers, "kind", models=models, lambdas=[0.0, 1e-2, 0.3], seeds=2, mlp=SMALL
-    )
+    lambdas = [0.0, 1e-2, 0.3]
+    return regjax.sweep(flowers, "kind", models=["ridge", "lasso"], lambdas=lambdas, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def perceptrons(flowers):
+    models, lambdas = ["mlp_l1", "mlp_l2", "mlp_decay"], [0.0, 1e-2, 0.3]
+    return regjax.sweep(flowers, "kind", models=models, lambdas=lambdas, seeds=2, mlp=SMALL)
 
 
 def test_rows_are_in_grid_order(result):
@@ -220,8 +225,10 @@ def test_coefficients_of_classes(classified, flowers):
     np.testing.assert_array_equal(classified.fitted["lasso"].predict(flowers), kinds)
 
 
-def test_perceptrons_differ_by_their_regularizer(classified):
-    summary = classified.summary()
+@pytest.mark.slow
+def test_perceptrons_differ_by_their_regularizer(perceptrons):
+    assert perceptrons.choices()["validation_score"].min() > 0.6
+    summary = perceptrons.summary()
     strong = summary.filter(pl.col("lambda_") == 0.3)
     by_name = {row["model"]: row for row in strong.to_dicts()}
     none = summary.filter((pl.col("lambda_") == 0.0) & (pl.col("model") == "mlp_l1")).to_dicts()[0]
@@ -231,19 +238,19 @@ def test_perceptrons_differ_by_their_regularizer(classified):
     for name in ("mlp_l1", "mlp_l2", "mlp_decay"):
         assert by_name[name]["weight_norm"] < none["weight_norm"]
     with pytest.raises(ValueError, match="no coefficients"):
-        classified.fitted["mlp_l1"].coefficients()
+        perceptrons.fitted["mlp_l1"].coefficients()
 
 
-def test_a_perceptron_without_penalty_is_the_same_under_every_regularizer(classified):
-    unpenalised = classified.table.filter(
-        (pl.col("lambda_") == 0) & pl.col("model").str.starts_with("mlp")
-    )
+@pytest.mark.slow
+def test_a_perceptron_without_penalty_is_the_same_under_every_regularizer(perceptrons):
+    unpenalised = perceptrons.table.filter(pl.col("lambda_") == 0)
     spread = unpenalised.group_by("seed").agg(
         pl.col("train_loss").max() - pl.col("train_loss").min()
     )
     assert spread["train_loss"].max() < 1e-4
 
 
+@pytest.mark.slow
 def test_perceptron_regression_beats_the_mean(noisy):
     X, y = noisy
     result = regjax.sweep((X[:, :2], y), models=["mlp_decay"], lambdas=[1e-2], seeds=2, mlp=SMALL)
@@ -251,7 +258,9 @@ def test_perceptron_regression_beats_the_mean(noisy):
     assert result.fitted["mlp_decay"].predict(X[:, :2]).shape == (60,)
 
 
-@pytest.mark.parametrize("which", ["result", "classified"])
+@pytest.mark.parametrize(
+    "which", quick(["result", "classified", "perceptrons"], "result", "classified")
+)
 def test_a_run_is_saved_and_loaded_exactly(which, request, tmp_path):
     result = request.getfixturevalue(which)
     out = sweeps.save_run(result, tmp_path / "run")

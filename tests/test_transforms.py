@@ -19,6 +19,7 @@ from optimizer_problems import (
     slopes,
     soft,
 )
+from quick import one_dtype, quick
 
 from regjax import L1, masks
 from regjax.transforms import (
@@ -81,6 +82,7 @@ def test_steps_with_scheduled_rate_and_strength_equal_numpy(name, x64):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@one_dtype
 def test_number_traced_scalar_and_schedule_of_one_strength_agree(make, dtype):
     params = cast(ARRAY, dtype)
 
@@ -145,7 +147,7 @@ def test_default_mask_is_weights():
         assert largest_gap(first_update(optimizer, params), explicit) == 0
 
 
-@pytest.mark.parametrize("low", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("low", quick([jnp.bfloat16, jnp.float32], jnp.bfloat16))
 def test_dtypes_are_kept_under_scan_and_cond(make, low):
     params = cast(TREE, low)
     optimizer = make(optax.linear_schedule(0.1, 0.01, 5), 0.5, masks.weights)
