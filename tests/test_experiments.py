@@ -65,6 +65,7 @@ def test_the_best_ridge_has_no_peak_and_least_squares_has():
     assert verdicts(optimal_ridge_and_double_descent, records)[2::2] == [False, False]
 
 
+@pytest.mark.slow
 def test_activation_penalty_makes_a_sparse_code():
     config = sparse_autoencoder.Config(lambdas=(0.0, 0.3), hidden=32, n_steps=300, n_seeds=1)
     dense, sparse = sparse_autoencoder.run(config, jax.random.key(0))
@@ -76,6 +77,7 @@ def test_activation_penalty_makes_a_sparse_code():
     assert sparse_autoencoder.draw([dense, sparse]).axes
 
 
+@pytest.mark.slow
 def test_proximal_steps_remove_weights_and_neurons_and_subgradients_do_not():
     config = sparse_networks.Config(
         hidden=64,

@@ -234,6 +234,9 @@ def test_a_long_listing_is_cut():
     params = {f"layer{i:02}": jnp.zeros(2) for i in range(25)}
     with pytest.raises(ValueError, match=r"(?s)layer19 .*and 5 more"):
         masks.by_path("head").resolve(params)
+    twenty = dict(list(params.items())[:20])
+    with pytest.raises(ValueError, match=r"layer19 \(2,\)$"):
+        masks.by_path("head").resolve(twenty)
 
 
 def test_by_path_without_a_pattern_raises():

@@ -138,8 +138,9 @@ def test_strengths_map_in_one_trace(name):
     grid = jnp.array([0.0, 0.1, 0.5])
     lanes = jax.jit(jax.vmap(final))(grid)
     assert len(traces) == 1
+    single = jax.jit(final)
     for strength, lane in zip(grid, lanes, strict=True):
-        np.testing.assert_allclose(lane, final(float(strength)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(lane, single(strength), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", MASKED)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from quick import quick
 
 from regjax.paths import (
     elastic_net_cv,
@@ -17,7 +18,6 @@ from regjax.paths._traced_cv import traced_cv
 
 N_LAMBDAS = 12
 SIZES = {"tall": (40, 12), "wide": (18, 24), "screened": (15, 140)}
-sizes = pytest.mark.parametrize("size", SIZES)
 
 
 def make(n, p, dtype=np.float64, seed=0, targets=None):
@@ -50,7 +50,7 @@ def check(found, X, y, dtype=np.float64, **settings):
     np.testing.assert_allclose(found.intercept, host.intercept, atol=accuracy * np.abs(y).max())
 
 
-@sizes
+@pytest.mark.parametrize("size", quick(SIZES, "tall"))
 def test_it_finds_what_numpy_finds(size, dtype):
     X, y = make(*SIZES[size], dtype)
     tol = 1e-9 if dtype == np.float64 else 1e-6
@@ -70,7 +70,7 @@ SPLITS = {
 
 
 @pytest.mark.parametrize("splits", SPLITS)
-@pytest.mark.parametrize("size", ["tall", "wide"])
+@pytest.mark.parametrize("size", quick(["tall", "wide"], "tall"))
 def test_it_takes_any_splits_weights_and_mixes(size, splits, x64):
     n, p = SIZES[size]
     X, y = make(n, p)
@@ -94,7 +94,7 @@ def test_it_takes_any_splits_weights_and_mixes(size, splits, x64):
             np.testing.assert_allclose(found.coef, host.coef, atol=1e-3)
 
 
-@pytest.mark.parametrize("size", ["tall", "screened"])
+@pytest.mark.parametrize("size", quick(["tall", "screened"], "tall"))
 def test_responses_choose_for_themselves(size, x64):
     X, y = make(*SIZES[size], targets=2)
     found = traced_cv(X, y, n_lambdas=N_LAMBDAS, folds=3, tol=1e-9)

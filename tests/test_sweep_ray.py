@@ -137,6 +137,7 @@ def chunks_timed(run):
     return run.times.filter(run.times["what"] == "run")["lanes"].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_those_of_threads(case, cluster):
     train, grid, options = CASES[case]
@@ -148,6 +149,7 @@ def test_the_bits_are_those_of_threads(case, cluster):
     assert_same(on_ray, on_threads)
 
 
+@pytest.mark.slow
 def test_the_callers_kind_of_key_is_that_of_the_workers(cluster):
     def train(hp, key):
         return {"loss": jax.random.normal(key) * hp["x"]}
@@ -177,6 +179,7 @@ def once_per_process(path, what):
     return traced
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_leg_changes_nothing(cluster, tmp_path):
     fatal = once_per_process(str(tmp_path / "died"), lambda: os.kill(os.getpid(), signal.SIGKILL))
 
@@ -240,6 +243,7 @@ def test_a_machine_lost_in_mid_sweep_changes_nothing(cluster):
     assert watched[-1].done == chunks_timed(disturbed) == len(GRID)
 
 
+@pytest.mark.slow
 def test_a_training_that_raises_fails_its_group_and_is_not_tried_again(cluster, tmp_path):
     log = tmp_path / "tries"
 
@@ -263,6 +267,7 @@ def test_a_training_that_raises_fails_its_group_and_is_not_tried_again(cluster, 
     assert sorted(log.read_text().split()) == ["1.0"] * 4 + ["2.0"]
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_a_sweep_goes_on_where_it_was(cluster, tmp_path):
     def interrupt(progress):
         seen.append(progress)
@@ -316,6 +321,7 @@ training = Training(
 """
 
 
+@pytest.mark.slow
 def test_the_code_of_a_training_travels_with_its_types(cluster, tmp_path):
     file = tmp_path / "no_worker_finds_this.py"
     file.write_text(MODULE)
@@ -329,6 +335,7 @@ def test_the_code_of_a_training_travels_with_its_types(cluster, tmp_path):
     assert run.params(0)["w"].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_other_code_on_a_worker_ends_the_sweep_which_can_be_resumed(cluster, tmp_path, monkeypatch):
     options = {"metric": "loss", "width": 4, "out": tmp_path / "run"}
     with monkeypatch.context() as patch:
@@ -339,6 +346,7 @@ def test_other_code_on_a_worker_ends_the_sweep_which_can_be_resumed(cluster, tmp
     assert resumed.table["status"].to_list().count("failed") == 0
 
 
+@pytest.mark.slow
 def test_a_leg_that_fits_no_machine_is_refused_before_the_sweep_begins(cluster, tmp_path):
     with pytest.raises(EngineError, match="has 1000 CPUs"):
         run_sweep(choice, CHOICES, *data(), engine=Ray(num_cpus=1000), out=tmp_path / "run")
