@@ -10,7 +10,6 @@ import pathlib
 import re
 import sys
 
-import jax
 import numpy as np
 import pytest
 from matplotlib import image
@@ -215,12 +214,10 @@ def test_names_that_are_not_public_are_seen(text, found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_it_runs_from_top_to_bottom(name, monkeypatch):
+def test_it_runs_from_top_to_bottom(name, shared_cache, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = importlib.import_module("nbformat")
     monkeypatch.setenv("REGJAX_SMOKE", "1")
-    for setting in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
-        monkeypatch.setenv(setting.upper(), str(getattr(jax.config, setting)))
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     # The kernel's own shows figures in the notebook; that of the tests shows none.
