@@ -14,6 +14,7 @@ import queue
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.mutants.data import HERE, ROOT, Record, StaleError, load, mutated, write
@@ -41,15 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.which or {record.name, record.area} & set(options.which)
     ]
     suites = [QUICK] if options.suite == "make-test" else [QUICK, SLOW]
-    outcomes = try_all(chosen, suites, options.workers)
-    write(records)
+    outcomes = try_all(chosen, suites, options.workers, lambda: write(records))
     if not options.which and options.suite == "whole":
         (HERE / "results.md").write_text(table(records, outcomes))
     return judge(outcomes, options.suite)
 
 
-def try_all(records: list[Record], suites: list[str], workers: int) -> dict[str, Outcome]:
-    """Return the outcome of every mutant by name; killers are noted in the records."""
+def try_all(
+    records: list[Record], suites: list[str], workers: int, save: Callable[[], None]
+) -> dict[str, Outcome]:
+    """Return the outcome of every mutant by name; each killer is noted in its record and saved."""
     left: queue.Queue[Record] = queue.Queue()
     outcomes: dict[str, Outcome] = {}
     for record in records:
@@ -75,6 +77,7 @@ def try_all(records: list[Record], suites: list[str], workers: int) -> dict[str,
                     outcomes[record.name] = outcome
                     if outcome.state == "killed":
                         record.killer = outcome.killer
+                        save()
                     print(f"{record.name}: {outcome.state} {outcome.killer}", flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -46,10 +46,13 @@ TESTS = {
 }
 
 
-def concerned(area: str, file: str) -> list[str]:
-    """Return the module itself for its docstring examples, then the area's test files."""
-    found = [file]
-    for pattern in TESTS[area]:
-        paths = sorted((ROOT / "tests").glob(f"{pattern}.py"))
-        found += [path.relative_to(ROOT).as_posix() for path in paths]
-    return list(dict.fromkeys(found))
+def concerned(area: str, file: str) -> list[list[str]]:
+    """Return the tests to run in turn: the module's examples and the nearest, then the others."""
+    nearest, *further = TESTS[area]
+    first = [file, *_files(nearest)]
+    others = [name for pattern in further for name in _files(pattern) if name not in first]
+    return [first, list(dict.fromkeys(others))]
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob(f"{pattern}.py"))

@@ -80,11 +80,10 @@ class Copy:
         file = self.root / record.mutant.file
         source = file.read_text()
         file.write_text(mutated(record.mutant, source))
-        choices = [concerned(record.area, record.mutant.file)]
-        if record.killer:
-            choices.insert(0, [record.killer])
+        nearest, *others = concerned(record.area, record.mutant.file)
+        choices = [[record.killer], nearest, *others]
         try:
-            for tests in choices:
+            for tests in filter(any, choices):
                 for marker in suites:
                     killer = self.first_failure(tests, marker)
                     if killer:
