@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quick import quick
 
 from regjax import L1, L2, masks, penalized_loss, transforms
 from regjax.transforms import (
@@ -114,7 +115,8 @@ MASKED = {
 }
 
 
-@pytest.mark.parametrize("name", MASKED)
+# Two programs give the same bits; of prox_adam they do where all optimizations run, in make slow.
+@pytest.mark.parametrize("name", quick(MASKED, *(name for name in MASKED if name != "prox_adam")))
 def test_biases_are_left_alone_unless_the_mask_says_otherwise(name):
     make = MASKED[name]
     free = run(make(0.0, masks.weights))
