@@ -15,8 +15,10 @@ def quick(values, *chosen):
 def half(*axes):
     """Return the product of the axes; every second case is slow, and no pair of values is.
 
-    The last axis has two values: any values of the others are met with one or the other.
+    Any two values are met with one that makes the case quick, where every axis has two or more.
     """
+    assert len(axes) > 2
+    assert all(len(axis) > 1 for axis in axes)
     cases = []
     for places in itertools.product(*(range(len(axis)) for axis in axes)):
         marks = [pytest.mark.slow] if sum(places) % 2 else []

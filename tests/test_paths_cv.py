@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from quick import half
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import KFold
 
@@ -42,9 +43,7 @@ FOLDS = {
 }
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("folds", FOLDS)
+@pytest.mark.parametrize(("size", "setting", "folds"), half(SIZES, SETTINGS, FOLDS))
 def test_every_fold_is_the_path_of_its_training_rows(size, setting, folds):
     n, p = SIZES[size]
     X, y = make(n, p)

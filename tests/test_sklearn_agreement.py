@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from quick import half
 from scipy import sparse
 from sklearn import linear_model
 from sklearn.model_selection import KFold, ShuffleSplit
@@ -113,22 +114,23 @@ RIDGES = [
 ]
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("shape", [(50, 8), (12, 30)], ids=["tall", "wide"])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("fit_intercept", [True, False])
+RIDGE_CASES = [
+    (settings, targets)
+    for settings in RIDGES
+    for targets in (0, 3)
+    # Of one response scikit-learn cannot score column by column.
+    if targets or not {"alpha_per_target", "scoring"} <= settings.keys()
+]
+FLAGS, FORMS = [True, False], [np.asarray, sparse.csr_array]
+
+
 @pytest.mark.parametrize(
-    ("settings", "targets"),
-    [
-        (settings, targets)
-        for settings in RIDGES
-        for targets in (0, 3)
-        # Of one response scikit-learn cannot score column by column.
-        if targets or not {"alpha_per_target", "scoring"} <= settings.keys()
-    ],
+    ("case", "fit_intercept", "weighted", "shape", "form"),
+    half(RIDGE_CASES, FLAGS, FLAGS, [(50, 8), (12, 30)], FORMS),
     ids=str,
 )
-def test_cross_validated_ridge(settings, targets, fit_intercept, weighted, shape, form):
+def test_cross_validated_ridge(case, fit_intercept, weighted, shape, form):
+    settings, targets = case
     X, y, weight = data(*shape, targets=targets)
     kept = {} if "cv" in settings else {"store_cv_results": True}
     settings = {"alphas": (0.1, 1.0, 10.0), **settings, **kept, "fit_intercept": fit_intercept}

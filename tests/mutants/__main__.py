@@ -56,9 +56,9 @@ def try_all(
     outcomes: dict[str, Outcome] = {}
     for record in records:
         if stale := _stale(record):
-            outcomes[record.name] = Outcome("stale", stale)
+            outcomes[record.name] = Outcome("stale", reason=stale)
         elif record.equivalent:
-            outcomes[record.name] = Outcome("equivalent", record.equivalent)
+            outcomes[record.name] = Outcome("equivalent", reason=record.equivalent)
         else:
             left.put(record)
     lock = threading.Lock()
@@ -99,10 +99,9 @@ def judge(outcomes: dict[str, Outcome], suite: str) -> int:
     states = [outcome.state for outcome in outcomes.values()]
     for name, outcome in outcomes.items():
         if outcome.state in ("survived", "stale"):
-            print(f"{name} {'survives' if outcome.state == 'survived' else 'is stale'}", end="")
-            print(f": {outcome.killer}" if outcome.killer else "")
+            print(f"{name}: {outcome.state}. {outcome.reason}")
     killed = states.count("killed")
-    quick = sum(outcome.suite == "make test" for outcome in outcomes.values())
+    quick = sum(outcome.marker == QUICK for outcome in outcomes.values())
     print(f"{killed} of {len(states)} killed, {quick} of them in make test,", end=" ")
     print(f"{states.count('equivalent')} equivalent, {states.count('stale')} stale.")
     if suite == "make-test":
@@ -125,14 +124,15 @@ def table(records: list[Record], outcomes: dict[str, Outcome]) -> str:
     for area in [*areas, "all"]:
         of_area = [outcomes[r.name] for r in records if area in (r.area, "all")]
         states = [outcome.state for outcome in of_area]
-        quick = sum(outcome.suite == "make test" for outcome in of_area)
+        quick = sum(outcome.marker == QUICK for outcome in of_area)
         counts = [len(states), states.count("killed"), quick, states.count("equivalent")]
         lines.append(f"| {area} | " + " | ".join(map(str, counts)) + " |")
     lines += ["", "| mutant | break | where | killed by |", "|---|---|---|---|"]
     for record in records:
         outcome = outcomes[record.name]
-        by = f"`{outcome.killer.replace('|', '/')}`" if outcome.state == "killed" else outcome.state
-        by += " (make slow)" if outcome.suite == "make slow" else ""
+        by = f"`{outcome.killer.replace('|', '/')}`" if outcome.killer else outcome.state
+        by += " (make slow)" if outcome.marker == SLOW else ""
+        by += f": {outcome.reason}" if outcome.reason else ""
         where = f"{record.mutant.file.removeprefix('regjax/')}, {record.mutant.function}"
         lines.append(f"| {record.name} | {record.mutant.operator} | `{where}` | {by} |")
     return "\n".join(lines) + "\n"

@@ -1,20 +1,24 @@
-"""Write the first test that fails, by its node id, into a file named by the environment."""
+"""Write the test at work, and the first that fails, by node id into files that are named so."""
 
 import os
 import pathlib
 
-FAILED = "REGJAX_FIRST_FAILURE"
+FOLDER = "REGJAX_MUTANTS_NOTES"
+FAILED, RUNNING = "failed", "running"
 
 
-def _note(report):
-    file = pathlib.Path(os.environ[FAILED])
-    if report.failed and not file.exists():
-        file.write_text(report.nodeid)
+def _write(name, nodeid):
+    (pathlib.Path(os.environ[FOLDER]) / name).write_text(nodeid)
+
+
+def pytest_runtest_logstart(nodeid):
+    _write(RUNNING, nodeid)
 
 
 def pytest_runtest_logreport(report):
-    _note(report)
+    # Tests stop at the first failure; what fails after it is its teardown.
+    if report.failed and not (pathlib.Path(os.environ[FOLDER]) / FAILED).exists():
+        _write(FAILED, report.nodeid)
 
 
-def pytest_collectreport(report):
-    _note(report)
+pytest_collectreport = pytest_runtest_logreport

@@ -12,11 +12,13 @@ import sys
 
 from tests.mutants.concerned import concerned
 from tests.mutants.data import ROOT, Record, mutated
-from tests.mutants.plugin import FAILED
+from tests.mutants.plugin import FAILED, FOLDER, RUNNING
 
 # Whatever `make` and the tools leave behind.
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".cache", "runs", "__pycache__", ".*_cache")
-LIMIT_SECONDS = 900
+# A mutant may never end. The machine may be busy: nothing is measured by these.
+LIMIT_SECONDS, MANY_LIMIT_SECONDS = 300, 1200
+OUTPUT = "output"
 QUICK, SLOW = "not slow", "slow"
 PASSED, NOT_FOUND, NONE_SELECTED = 0, 4, 5
 
@@ -50,12 +52,19 @@ PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: `state` is killed, survived, equivalent or stale; `suite` is
-    "make test" or "make slow", whichever has the killer."""
+    """What became of a mutant.
+
+    Attributes:
+        state: killed, survived, equivalent or stale.
+        killer: the test, by its node id.
+        marker: `QUICK` where it runs in make test, else `SLOW`.
+        reason: why a mutant is equivalent or stale.
+    """
 
     state: str
     killer: str = ""
-    suite: str = ""
+    marker: str = ""
+    reason: str = ""
 
 
 def context() -> multiprocessing.context.ForkServerContext:
@@ -70,59 +79,70 @@ class Copy:
     """A copy of the tree in which mutants are tried one after the other."""
 
     def __init__(self, folder: pathlib.Path, forks: multiprocessing.context.ForkServerContext):
-        self.root = folder / "tree"
-        self.failed, self.output = folder / "failed", folder / "output"
+        self.root, self.notes = folder / "tree", folder / "notes"
+        self.notes.mkdir()
         self.forks = forks
+        # Tests that were seen to pass without a mutant.
+        self.sound: set[str] = set()
         shutil.copytree(ROOT, self.root, ignore=LEFT_OUT)
 
     def try_mutant(self, record: Record, suites: list[str]) -> Outcome:
-        """Return which test kills the mutant: the recorded one, else the first one concerned."""
+        """Return which test kills the mutant: the recorded one, else the first one concerned.
+
+        Raises:
+            RuntimeError: if that test fails without the mutant too.
+        """
         file = self.root / record.mutant.file
         source = file.read_text()
         file.write_text(mutated(record.mutant, source))
-        nearest, *others = concerned(record.area, record.mutant.file)
-        choices = [[record.killer], nearest, *others]
         try:
-            for tests in filter(any, choices):
-                for marker in suites:
-                    killer = self.first_failure(tests, marker)
-                    if killer:
-                        target = "make test" if marker == QUICK else "make slow"
-                        return Outcome("killed", killer, target)
+            outcome = self._killed(record, suites)
         finally:
             file.write_text(source)
+        if outcome.killer and outcome.killer not in self.sound:
+            if self.first_failure([outcome.killer], outcome.marker):
+                raise RuntimeError(f"{outcome.killer} fails without a mutant too.")
+            self.sound.add(outcome.killer)
+        return outcome
+
+    def _killed(self, record: Record, suites: list[str]) -> Outcome:
+        choices = [[record.killer], *concerned(record.area, record.mutant.file)]
+        for tests in filter(any, choices):
+            for marker in suites:
+                killer = self.first_failure(tests, marker)
+                if killer:
+                    return Outcome("killed", killer, marker)
         return Outcome("survived")
 
     def first_failure(self, tests: list[str], marker: str) -> str:
-        """Return the first of the tests that fails, or "" where all pass."""
-        self.failed.unlink(missing_ok=True)
+        """Return the first of the tests that fails or takes too long, or "" where all pass."""
+        for note in self.notes.iterdir():
+            note.unlink()
         arguments = [*PYTEST, "-m", marker, *tests]
-        process = self.forks.Process(
-            target=_run, args=(self.root, self.failed, self.output, arguments)
-        )
+        process = self.forks.Process(target=_run, args=(self.root, self.notes, arguments))
         process.start()
-        process.join(LIMIT_SECONDS)
+        process.join(LIMIT_SECONDS if len(tests) == 1 else MANY_LIMIT_SECONDS)
         if process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            return f"{tests[0]} (out of time)"
+            return (self.notes / RUNNING).read_text()
+        failed = self.notes / FAILED
         if process.exitcode in (PASSED, NONE_SELECTED):
             return ""
-        if self.failed.exists():
-            return self.failed.read_text()
+        if failed.exists():
+            return failed.read_text()
         if process.exitcode == NOT_FOUND and len(tests) == 1:
             return ""  # the recorded test is gone: those concerned are run next
-        raise RuntimeError(f"pytest {arguments}:\n{self.output.read_text()}")
+        output = (self.notes / OUTPUT).read_text()
+        raise RuntimeError(f"pytest {arguments}:\n{output}")
 
 
-def _run(
-    root: pathlib.Path, failed: pathlib.Path, output: pathlib.Path, arguments: list[str]
-) -> None:
+def _run(root: pathlib.Path, notes: pathlib.Path, arguments: list[str]) -> None:
     os.setpgrp()
     os.chdir(root)
-    os.environ |= {"PYTHONPATH": str(root), FAILED: str(failed)}
+    os.environ |= {"PYTHONPATH": str(root), FOLDER: str(notes)}
     sys.path.insert(0, str(root))
-    with open(output, "w") as file:
+    with open(notes / OUTPUT, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 
