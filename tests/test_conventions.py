@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 import sklearn.linear_model as sk
+from quick import quick
 
 import regjax as rj
 from regjax import L1, L2, ElasticNet, conventions
@@ -282,7 +283,7 @@ def glmnet_fits():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.2])
+@pytest.mark.parametrize("alpha", quick([1.0, 0.5, 0.2], 0.5))
 def test_glmnet(alpha, weighted, x64):
     golden = glmnet_fits()
     X, y = np.array(golden["X"]), np.array(golden["y"])

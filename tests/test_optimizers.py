@@ -33,17 +33,16 @@ PARAMS = {"kernel": np.array([[1.0, -2.0], [0.5, 3.0]]), "bias": np.array([1.0, 
 def run(tx, n_steps=20):
     """Return the parameters after steps along gradients that differ from leaf to leaf."""
 
-    def step(carry, key):
+    def step(carry, noise):
         params, state = carry
-        gradient = jax.tree.map(
-            lambda p: p * 0.3 + jax.random.normal(key, p.shape, p.dtype), params
-        )
+        gradient = jax.tree.map(lambda p, e: p * 0.3 + e, params, noise)
         updates, state = tx.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 
     params = jax.tree.map(jnp.asarray, PARAMS)
-    keys = jax.random.split(jax.random.key(0), n_steps)
-    (params, _), _ = jax.jit(lambda: jax.lax.scan(step, (params, tx.init(params)), keys))()
+    rng = np.random.default_rng(0)
+    noise = jax.tree.map(lambda p: rng.normal(size=(n_steps, *p.shape)).astype(p.dtype), params)
+    (params, _), _ = jax.jit(lambda: jax.lax.scan(step, (params, tx.init(params)), noise))()
     return params
 
 

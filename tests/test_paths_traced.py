@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import quick
+from quick import one_dtype, quick
 
 from regjax.paths import _traced_lane, elastic_net_path, sufficient_statistics
 from regjax.paths._traced import traced_path, traced_path_of_statistics
@@ -198,6 +198,7 @@ def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
 
 
 @tall_and_wide
+@one_dtype
 def test_lambda_zero_is_least_squares(size, dtype):
     X, y = make(*SIZES[size], dtype)
     lambdas = np.array([0.0, 0.5], dtype)

@@ -19,6 +19,7 @@ from problems import (
     with_gradient,
     with_strength,
 )
+from quick import one_dtype
 
 import regjax as rj
 
@@ -33,20 +34,16 @@ def test_value_equals_the_closed_form(case, weights, dtype):
     np.testing.assert_allclose(value, expected, rtol=tolerance(dtype))
 
 
-@jax.jit
-def derivatives(penalty, w, direction):
-    return jax.grad(penalty.value)(w), jax.jvp(penalty.value, (w,), (direction,))[1]
-
-
 @with_gradient
 @weights
+@one_dtype
 def test_reverse_and_forward_derivatives_equal_the_hand_gradient(case, weights, dtype):
     w = as_dtype(weights, dtype)
     penalty = case.bind(STRENGTH, w)
     hand = penalty.gradient(w)
-    direction = jax.tree.map(lambda x: 1 + 0.5 * np.cos(np.arange(x.size)).reshape(x.shape), w)
-    reverse, forward = derivatives(penalty, w, as_dtype(direction, dtype))
-    assert_close(reverse, hand, tolerance(dtype))
+    assert_close(jax.grad(penalty.value)(w), hand, tolerance(dtype))
+    direction = jax.tree.map(lambda x: 1 + 0.5 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), w)
+    _, forward = jax.jvp(penalty.value, (w,), (as_dtype(direction, dtype),))
     expected = sum(
         np.vdot(g, d) for g, d in zip(as_float64(hand), as_float64(direction), strict=True)
     )
