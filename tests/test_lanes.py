@@ -1,5 +1,7 @@
 """The lanes engine: lanes equal single runs, shared work is done once, seeds are reproducible."""
 
+import concurrent.futures
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +82,19 @@ def test_progress_counts_lanes(problem):
     done = []
     run_lanes(_train, {"lambda_": [0.1, 0.2]}, [0, 1, 2], X, y, progress=done.append)
     assert done == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(2, 2), (9, 3)])
+def test_no_more_threads_than_workers_or_parts(workers, threads, monkeypatch):
+    pool, made = concurrent.futures.ThreadPoolExecutor, []
+
+    def noted(n_threads):
+        made.append(n_threads)
+        return pool(n_threads)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", noted)
+    run_lanes(lambda hp, key: hp["x"], {"x": [1.0]}, [0, 1, 2], workers=workers)
+    assert made == [threads]
 
 
 def test_a_failing_training_function_fails_the_run():

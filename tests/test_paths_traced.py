@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from quick import one_dtype, quick
 
-from regjax.paths import _traced_lane, elastic_net_path, sufficient_statistics
+from regjax.paths import _traced, _traced_lane, elastic_net_path, sufficient_statistics
 from regjax.paths._traced import traced_path, traced_path_of_statistics
 from regjax.paths._traced_lane import ROUNDINGS
 from regjax.paths.sharded import sharded_statistics
@@ -66,6 +66,11 @@ def given(X, settings, lambdas, tol):
         name: np.asarray(value, None if isinstance(value, bool) else X.dtype)
         for name, value in {**neutral, **settings}.items()
     }
+
+
+def forget_programs():
+    for program in (_traced._of_statistics, _traced._of_data):
+        program.clear_cache()
 
 
 def of(paths, i):
@@ -188,9 +193,11 @@ def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
         check(of(whole, k), X, y[:, k], {}, 1e-9)
     assert not whole.coef[4].any()
     np.testing.assert_allclose(whole.intercept[4], 2.0)
-    # Blocks that follow one another give the same.
+    # Blocks that follow one another give the same; a program that is there would be used again.
     monkeypatch.setattr(_traced_lane, "_MAX_ENTRIES", 2 * 4 * X.shape[1])
+    forget_programs()
     blocks = traced_path(X, y, n_lambdas=4, tol=1e-8)
+    forget_programs()
     for field, other in zip(whole[:3], blocks[:3], strict=True):
         scale = np.abs(field).max(axis=tuple(range(1, field.ndim)), keepdims=True)
         np.testing.assert_allclose(field / scale, other / scale, atol=1e-3)

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.mutants.data import HERE, ROOT, Record, StaleError, load, mutated, write
+from tests.mutants.data import HERE, Record, load, stale, write
 from tests.mutants.trial import QUICK, SLOW, Copy, Outcome, context
 
 SHARE = 0.9
@@ -55,8 +55,8 @@ def try_all(
     left: queue.Queue[Record] = queue.Queue()
     outcomes: dict[str, Outcome] = {}
     for record in records:
-        if stale := _stale(record):
-            outcomes[record.name] = Outcome("stale", reason=stale)
+        if reason := stale(record.mutant):
+            outcomes[record.name] = Outcome("stale", reason=reason)
         elif record.equivalent:
             outcomes[record.name] = Outcome("equivalent", reason=record.equivalent)
         else:
@@ -84,14 +84,6 @@ def try_all(
         for done in [pool.submit(work) for _ in range(workers)]:
             done.result()
     return outcomes
-
-
-def _stale(record: Record) -> str:
-    try:
-        mutated(record.mutant, (ROOT / record.mutant.file).read_text())
-    except (StaleError, FileNotFoundError) as error:
-        return str(error)
-    return ""
 
 
 def judge(outcomes: dict[str, Outcome], suite: str) -> int:

@@ -90,6 +90,15 @@ def mutated(mutant: Mutant, source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def stale(mutant: Mutant) -> str:
+    """Return why the mutant does not apply to the tree, or ""."""
+    try:
+        mutated(mutant, (ROOT / mutant.file).read_text())
+    except (StaleError, FileNotFoundError) as error:
+        return str(error)
+    return ""
+
+
 def _span(function: str, source: str) -> tuple[int, int] | None:
     """Return the first line of the function, counted from 0, and the one after its last."""
     node: ast.AST = ast.parse(source)

@@ -1,7 +1,7 @@
-"""Draw the mutants: `python -m tests.mutants.draw` renews mutants.json from the code as it is.
+"""Draw the mutants: `python -m tests.mutants.draw` replaces those of mutants.json that are stale.
 
-Every candidate has a random rank that depends on the seed and on its own text alone, so that after
-an edit those elsewhere are drawn again, with what is recorded of them.
+What is not stale stays, with what is recorded of it; without the file, all are drawn. Every
+candidate has a random rank that depends on the seed and on its own text alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import ast
 import collections
 
-from tests.mutants.data import FILE, PACKAGE, ROOT, load, mutated, save
+from tests.mutants.data import FILE, PACKAGE, ROOT, load, mutated, save, stale
 from tests.mutants.operators import Mutant, mutants_of
 
 SEED = 20
@@ -36,12 +36,15 @@ AREAS = {
 }
 
 
-def draw(seed: int = SEED) -> dict[str, list[Mutant]]:
-    """Return the mutants of every area: operators in turn, no function twice."""
-    return {area: _draw_area(files, quota, seed) for area, (files, quota) in AREAS.items()}
+def draw(kept: dict[str, list[Mutant]], seed: int = SEED) -> dict[str, list[Mutant]]:
+    """Return the mutants of every area: those kept, then operators in turn, no function twice."""
+    return {
+        area: _draw_area(files, quota, kept.get(area, []), seed)
+        for area, (files, quota) in AREAS.items()
+    }
 
 
-def _draw_area(patterns: list[str], quota: int, seed: int) -> list[Mutant]:
+def _draw_area(patterns: list[str], quota: int, kept: list[Mutant], seed: int) -> list[Mutant]:
     files = sorted({file for pattern in patterns for file in PACKAGE.glob(pattern)})
     by_operator = collections.defaultdict(list)
     for file in files:
@@ -50,7 +53,7 @@ def _draw_area(patterns: list[str], quota: int, seed: int) -> list[Mutant]:
             by_operator[mutant.operator].append(mutant)
     for mutants in by_operator.values():
         mutants.sort(key=lambda mutant: mutant.rank(seed))
-    drawn: list[Mutant] = []
+    drawn = kept[:quota]
     # The operator whose first mutant ranks first begins.
     queues = sorted(by_operator.values(), key=lambda mutants: mutants[0].rank(seed))
     while queues and len(drawn) < quota:
@@ -77,8 +80,13 @@ def main() -> None:
     """Write the drawn mutants; what was recorded of those that were drawn before stays."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.draw", description=__doc__)
     parser.parse_args()
-    drawn = draw()
-    save(drawn, {record.mutant: record for record in load()})
+    records = load()
+    kept: dict[str, list[Mutant]] = {}
+    for record in records:
+        if not stale(record.mutant):
+            kept.setdefault(record.area, []).append(record.mutant)
+    drawn = draw(kept)
+    save(drawn, {record.mutant: record for record in records})
     print(f"{sum(map(len, drawn.values()))} mutants in {FILE.relative_to(ROOT)}")
 
 
