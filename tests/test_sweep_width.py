@@ -30,13 +30,13 @@ def choose(monkeypatch):
             return self
 
     class Program:
-        def __init__(self, shape, step, look, n_looks, size, start):
-            self.step, self.look, self.n_looks = step(shape.size), look(shape.size), n_looks
+        def __init__(self, shape, step, look, looks, size, start):
+            self.step, self.look, self.looks = step(shape.size), look(shape.size), looks
             self.bytes, self.waiting_bytes = size * shape.size, size * shape.size // 2
             self.start = start
 
         def stops(self, first, rungs):
-            return [None] * self.n_looks
+            return [look for look in self.looks if look > first]
 
         def begin(self, block):
             return Begun(self.start)
@@ -60,7 +60,8 @@ def choose(monkeypatch):
         made = {}
 
         def program_at(shape):
-            return made.setdefault(shape, Program(shape, step, look, n_looks, size, start))
+            looks = range(n_steps // n_looks, n_steps + 1, n_steps // n_looks)
+            return made.setdefault(shape, Program(shape, step, look, looks, size, start))
 
         found = choose_width(
             program_at,
@@ -101,13 +102,17 @@ def test_the_width_of_the_least_time_per_lane(choose, step, lanes):
         np.testing.assert_allclose(pace, step(size) / size, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("n_looks", "lanes"), [(1, 500), (500, 8)])
+@pytest.mark.parametrize(("n_looks", "lanes"), [(1, 500), (500, 8), (N_STEPS, 8)])
 def test_looks_count_as_often_as_they_come(choose, n_looks, lanes):
     # What a look costs a lane grows with the width, what a step costs it shrinks.
     # The start comes once in a training.
     step, look = lambda n: 1e-2 + 4e-4 * n, lambda n: 4e-3 * n * (n > 8)
     found, _ = choose(step, look, n_looks=n_looks, start=0.1)
     assert found.shape.lanes == lanes
+    for name, pace in found.measured.items():
+        size = int(name.split("x")[1])
+        expected = step(size) + look(size) * n_looks / N_STEPS
+        np.testing.assert_allclose(pace, expected / size, rtol=1e-6)
 
 
 @pytest.mark.parametrize("look", [0.0, 5.0])
