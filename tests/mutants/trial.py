@@ -41,11 +41,11 @@ PRELOADED = [
 SETTINGS = {
     # A file that changes twice within a second would be read from its compiled form.
     "PYTHONDONTWRITEBYTECODE": "1",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "REGJAX_TEST_CACHE": str(ROOT / ".cache" / "mutants"),
 }
 
 PYTEST = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "tests.mutants.plugin"]
+PYTEST += ["--hypothesis-seed=0"]
 # Plugins of what is preloaded are not rewritten.
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
@@ -92,34 +92,36 @@ class Copy:
         Raises:
             RuntimeError: if that test fails without the mutant too.
         """
+        choices = [[record.killer], *concerned(record.area, record.mutant.file)]
+        for tests in filter(any, choices):
+            for marker in suites:
+                killer = self._with_mutant(record, tests, marker)
+                if killer and self._passes(killer, marker):
+                    return Outcome("killed", killer, marker)
+                if killer and killer != record.killer:
+                    raise RuntimeError(f"{killer} fails without a mutant too.")
+        return Outcome("survived")
+
+    def _with_mutant(self, record: Record, tests: list[str], marker: str) -> str:
         file = self.root / record.mutant.file
         source = file.read_text()
         file.write_text(mutated(record.mutant, source))
         try:
-            outcome = self._killed(record, suites)
+            return self.first_failure(tests, marker)
         finally:
             file.write_text(source)
-        if outcome.killer and outcome.killer not in self.sound:
-            if self.first_failure([outcome.killer], outcome.marker):
-                raise RuntimeError(f"{outcome.killer} fails without a mutant too.")
-            self.sound.add(outcome.killer)
-        return outcome
 
-    def _killed(self, record: Record, suites: list[str]) -> Outcome:
-        choices = [[record.killer], *concerned(record.area, record.mutant.file)]
-        for tests in filter(any, choices):
-            for marker in suites:
-                killer = self.first_failure(tests, marker)
-                if killer:
-                    return Outcome("killed", killer, marker)
-        return Outcome("survived")
+    def _passes(self, test: str, marker: str) -> bool:
+        if test not in self.sound and not self.first_failure([test], marker):
+            self.sound.add(test)
+        return test in self.sound
 
     def first_failure(self, tests: list[str], marker: str) -> str:
         """Return the first of the tests that fails or takes too long, or "" where all pass."""
         for note in self.notes.iterdir():
             note.unlink()
         arguments = [*PYTEST, "-m", marker, *tests]
-        process = self.forks.Process(target=_run, args=(self.root, self.notes, arguments))
+        process = self.forks.Process(target=_run, args=(self.root, self.notes, marker, arguments))
         process.start()
         process.join(LIMIT_SECONDS if len(tests) == 1 else MANY_LIMIT_SECONDS)
         if process.exitcode is None:
@@ -137,7 +139,7 @@ class Copy:
         raise RuntimeError(f"pytest {arguments}:\n{output}")
 
 
-def _run(root: pathlib.Path, notes: pathlib.Path, arguments: list[str]) -> None:
+def _run(root: pathlib.Path, notes: pathlib.Path, marker: str, arguments: list[str]) -> None:
     os.setpgrp()
     os.chdir(root)
     os.environ |= {"PYTHONPATH": str(root), FOLDER: str(notes)}
@@ -146,9 +148,14 @@ def _run(root: pathlib.Path, notes: pathlib.Path, arguments: list[str]) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 
+    import jax
     import pytest
 
     import regjax
+
+    # As make test and make slow do, and for the processes that a test starts.
+    jax.config.update("jax_disable_most_optimizations", marker == QUICK)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(marker == QUICK))
 
     if pathlib.Path(regjax.__file__).parents[1] != root:
         raise RuntimeError(f"{regjax.__file__} is not of the copy {root}.")
