@@ -12,6 +12,12 @@ def quick(values, *chosen):
     return [v if v in chosen else pytest.param(v, marks=pytest.mark.slow) for v in values]
 
 
+def every_second(values):
+    """Return the values; the first is quick, the second slow, and so on."""
+    names = list(values)
+    return quick(names, *names[::2])
+
+
 def half(*axes):
     """Return the product of the axes; every second case is slow, and no pair of values is.
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from quick import quick
 
 from regjax.cli import main
 
@@ -158,7 +159,7 @@ def test_predictions_replace_no_file_by_accident(houses, monkeypatch):
     assert "must end in" in run("predict", "run", "houses.csv", "--out", "p.txt").output
 
 
-@pytest.mark.parametrize("grid", ["0", "0.1", "0,0.1"])
+@pytest.mark.parametrize("grid", quick(["0", "0.1", "0,0.1"], "0"))
 def test_grids_of_one_strength_or_none_above_zero(houses, monkeypatch, grid):
     monkeypatch.chdir(houses)
     arguments = ("--target", "price", "--drop", "note", "--seeds", "1", "--lambdas", grid)

@@ -120,6 +120,7 @@ def test_faulty_mappings_raise():
         adamc(SCHEDULE, STRENGTH, normalized=BODY, peak_learning_rate=0.0)
 
 
+@pytest.mark.slow
 def test_adamc_keeps_the_ratio_of_gradient_to_weight_level_and_adamw_does_not(x64):
     """Random gradients, orthogonal to `w` and over its norm: a scale-invariant loss's."""
     dimension, n_steps, peak, strength = 64, 3000, 0.1, 0.1

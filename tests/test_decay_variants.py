@@ -19,12 +19,13 @@ from decay_problems import (
     params,
     run,
 )
+from quick import every_second, quick
 
 from regjax import masks
 from regjax.transforms import adamc, adamw, decoupled_weight_decay, lionw, muon_direction, sgdw
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", every_second(VARIANTS))
 def test_variants_map_over_strengths_in_one_trace(variant):
     traces = []
 
@@ -55,7 +56,7 @@ def test_variants_are_injected(variant):
     assert_equal(run(injected, params()), run(plain, params()), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", every_second(VARIANTS))
 def test_schedules_of_rate_and_strength_reach_the_variants(variant, x64):
     def strength(k):
         return 0.8 * 0.9**k
@@ -73,7 +74,7 @@ def test_schedules_of_rate_and_strength_reach_the_variants(variant, x64):
         assert_equal(at_k, w, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("low", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("low", quick([jnp.bfloat16, jnp.float16], jnp.bfloat16))
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_keep_short_dtypes(variant, low):
     tx = adamw(optax.linear_schedule(0.1, 0.01, 5), STRENGTH, **VARIANTS[variant])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from least_squares_problems import PROBLEMS, P
+from quick import one_dtype
 
 from regjax import L1
 from regjax.solvers import LeastSquares, least_squares, proximal_gradient
@@ -33,6 +34,7 @@ def test_the_form_follows_from_the_shape(problem):
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("ridge", [0.0, 0.7])
+@one_dtype
 def test_both_forms_give_half_the_mean_square_and_its_gradient(problem, ridge, dtype):
     X, y = PROBLEMS[problem]
     w = np.linspace(-1, 1, P)

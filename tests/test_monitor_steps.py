@@ -55,7 +55,7 @@ def descend(tx, start, n_steps=7):
     return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), steps)[1])(start)
 
 
-@pytest.mark.parametrize("name", quick(OPTIMIZERS, "sgdw", "adamw", "prox_adamw", "master_weights"))
+@pytest.mark.parametrize("name", quick(OPTIMIZERS, "adamw", "prox_adamw"))
 def test_the_monitored_steps_are_the_same_and_so_is_the_inner_state(name):
     tx = OPTIMIZERS[name]
     w, g = tree(PARAMS), tree(jax.tree.map(np.sin, PARAMS))

@@ -8,6 +8,7 @@ import optax
 import pytest
 from flax import nnx
 from problems import assert_close
+from quick import quick
 
 from regjax import L0, L1, L2, activation_l1, activation_l2, masks, penalized_loss
 
@@ -159,7 +160,7 @@ activation = pytest.mark.parametrize(
 
 
 @activation
-@pytest.mark.parametrize("shape", [(4, 5), (4, 3, 2), (1, 5)])
+@pytest.mark.parametrize("shape", quick([(4, 5), (4, 3, 2), (1, 5)], (4, 3, 2)))
 def test_activation_penalty_is_summed_over_units_and_averaged_over_the_batch(
     penalty, term, slope, shape, dtype
 ):

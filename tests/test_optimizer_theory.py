@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from optimizer_problems import walk
+from quick import quick
 
 from regjax import L1, masks
 from regjax.transforms import (
@@ -182,7 +183,7 @@ EQUILIBRIA = {
 }
 
 
-@pytest.mark.parametrize("name", EQUILIBRIA)
+@pytest.mark.parametrize("name", quick(EQUILIBRIA, "adamw"))
 def test_norm_and_rotation_settle_where_the_theory_of_rotational_equilibrium_says(name, x64):
     """Gradients are random, orthogonal to `w` and inversely proportional to its norm."""
     tx, norm, rotation = EQUILIBRIA[name]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from quick import quick
+from quick import one_dtype, quick
 
 from regjax.paths import (
     elastic_net_cv,
@@ -51,6 +51,7 @@ def check(found, X, y, dtype=np.float64, **settings):
 
 
 @pytest.mark.parametrize("size", quick(SIZES, "tall"))
+@one_dtype
 def test_it_finds_what_numpy_finds(size, dtype):
     X, y = make(*SIZES[size], dtype)
     tol = 1e-9 if dtype == np.float64 else 1e-6
@@ -69,7 +70,7 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize("splits", SPLITS)
+@pytest.mark.parametrize("splits", quick(SPLITS, "repeated"))
 @pytest.mark.parametrize("size", quick(["tall", "wide"], "tall"))
 def test_it_takes_any_splits_weights_and_mixes(size, splits, x64):
     n, p = SIZES[size]
@@ -194,6 +195,7 @@ def test_sparse_matrices_are_refused_by_name():
         jax.jit(lambda y: lasso_cv(scipy.sparse.eye_array(40, format="csr"), y))(np.ones(40))
 
 
+@pytest.mark.slow
 def test_fits_of_many_sizes_share_few_programs(x64):
     """Arrays whose values are there are filled up: the number of rows is not compiled for."""
     from regjax.paths import _traced_cv

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from optimizer_problems import walk
+from quick import every_second, quick
 from scipy.optimize import brentq
 
 from regjax import L1, L2, Box, ElasticNet, GroupLasso, MaxNorm
@@ -43,7 +44,7 @@ CONVEX = {
 }
 
 
-@pytest.mark.parametrize("name", CONVEX)
+@pytest.mark.parametrize("name", every_second(CONVEX))
 def test_prox_adam_ends_at_the_minimiser_of_loss_and_penalty(name, x64):
     X, y = data()
     gram, cross = X.T @ X / 60, X.T @ y / 60
@@ -68,7 +69,7 @@ def test_prox_adam_ends_at_the_minimiser_of_loss_and_penalty(name, x64):
         assert 2 <= np.count_nonzero(expected == 0) <= 7
 
 
-@pytest.mark.parametrize("scale", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("scale", quick([1e-2, 1.0, 30.0], 30.0))
 def test_steps_in_a_metric_of_any_spread_meet_their_optimality_condition(scale, x64):
     rng = np.random.default_rng(3)
     v, steps = scale * rng.normal(size=(40, 8)), 10.0 ** rng.uniform(-4, 4, size=(40, 8))

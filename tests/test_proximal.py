@@ -17,6 +17,7 @@ from optimizer_problems import (
     slope,
     soft,
 )
+from quick import quick
 
 from regjax import L1, L2, GroupLasso, UnitNorm
 from regjax.transforms import adam_direction, decoupled_weight_decay, proximal
@@ -97,7 +98,7 @@ def test_a_penalty_may_be_a_function_of_the_step_count(x64):
     np.testing.assert_allclose(path, numpy_descend(finish, ARRAY, 15), rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("low", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("low", quick([jnp.bfloat16, jnp.float32], jnp.bfloat16))
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("metric", ["euclidean", "adaptive"])
 def test_exact_zeros_survive_apply_updates(low, accumulate, metric):

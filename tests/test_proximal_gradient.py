@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from least_squares_problems import CASES, PROBLEMS, P, objective, solve
+from quick import every_second
 
 from regjax import L1
 from regjax.solvers import CONVERGED, least_squares, proximal_gradient
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", every_second(CASES))
 def test_solutions_are_optimal_by_any_account(problem, case, x64):
     solution = solve(problem, CASES[case].penalty)
     w = np.asarray(solution.value)

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from least_squares_problems import CASES, PROBLEMS, P, objective, solve
+from quick import every_second, one_dtype
 
 from regjax import L1, L2, ElasticNet
 from regjax.solvers import CONVERGED, DIVERGED, MAX_STEPS, least_squares, proximal_gradient
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", every_second(CASES))
 def test_plain_histories_fall_and_end_at_the_objective(case, x64):
     solution = solve("tall", CASES[case].penalty, accelerate=False, record=True, max_steps=500)
     history, n_steps = np.asarray(solution.history), int(solution.n_steps)
@@ -59,6 +60,7 @@ def test_the_kkt_residual_is_in_units_of_the_gradient(x64):
         assert float(solution.kkt_residual) == pytest.approx(np.max(np.abs(gradient)), rel=1e-12)
 
 
+@one_dtype
 def test_no_step_and_one_step_are_what_they_say(dtype):
     X, y = PROBLEMS["tall"]
     smooth = least_squares(jnp.asarray(X, dtype), jnp.asarray(y, dtype)).smooth()
@@ -149,6 +151,7 @@ def test_lanes_of_every_fate_equal_single_runs(x64):
 
 
 @pytest.mark.parametrize("name", ["l1", "elastic_net", "l2"])
+@one_dtype
 def test_many_strengths_take_one_trace_and_equal_the_loop(name, dtype):
     X, y = (jnp.asarray(part, dtype) for part in PROBLEMS["tall"])
     kinds = {"l1": L1, "elastic_net": lambda s: ElasticNet(s, 0.5), "l2": L2}

@@ -397,6 +397,7 @@ def test_predictions_refuse_other_shapes(result):
         result.fitted["ridge"].predict_proba(np.ones((2, 30)))
 
 
+@pytest.mark.slow
 def test_perceptrons_keep_digits_that_float32_would_lose(noisy):
     X, y = noisy
     signal = (X[:, 0] - X[:, 0].mean()) / X[:, 0].std()
