@@ -38,8 +38,12 @@ test: $(VENV)/.test
 # notebooks; then the numerics once more as users run them, with all optimizations.
 OPTIMIZED := penalty_values proximal_gradient prox_adam decay lanes paths_traced regression
 
+# These take a core and more each: two at a time would disturb each other.
+ALONE := $(wildcard $(patsubst %,tests/test_%.py,cli_train folders notebooks sweep_faults sweep_ray experiments*))
+
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python -m pytest -m slow $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist load -m slow $(filter-out $(ALONE),$(wildcard tests/test_*.py))
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(OPTIMIZED:%=tests/test_%.py)
 
 # scikit-learn's own tests on the drop-ins.
