@@ -21,7 +21,7 @@ ROWS = [
     ["_messages"],
     ["_arrays", "_inputs", "_manifests", "_pytree"],
     ["_folders"],
-    ["_names"],
+    ["_names", "_sharding"],
     ["penalties"],
     ["conventions", "losses", "masks"],
     ["objectives", "diagnostics"],

@@ -8,6 +8,7 @@ The gradient is 0 at a zero group, where the norm has none. Reference: Yuan and 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,19 +17,19 @@ import numpy as np
 
 from regjax._arrays import (
     Numeric,
-    ScaledNorms,
     Tree,
     check_scalar_strength,
     check_strength,
     float_tree,
+    has_value,
     is_scalar,
-    is_traced,
     map_leaves,
     norm_scale,
-    root_of_squares,
     step_sizes,
 )
 from regjax._pytree import pytree_dataclass
+from regjax._sharding import with_automatic_axes
+from regjax.penalties._groups import LabelGroups, group_norms, in_one_dtype, scaled_group_norms
 from regjax.penalties._penalty import Penalty
 from regjax.penalties._secular import secular_root
 
@@ -61,10 +62,14 @@ def group_lasso_penalty(
     """
     check_scalar_strength(lambda_)
     w = float_tree(w)
-    labels = _labels(groups, w, n_groups)
-    norms = group_norms(w, labels, n_groups)
-    value = lambda_ * jnp.sum(_weights(weights, labels, n_groups) * norms)
-    return value.astype(_dtype(w, norms))
+
+    def value(w: Tree, labels: Tree, weights: Any, lambda_: Numeric) -> jax.Array:
+        of_w = LabelGroups(_lifted(labels, w), n_groups)
+        norms = group_norms(w, of_w)
+        total = lambda_ * jnp.sum(_weights(weights, of_w, w) * norms)
+        return total.astype(_dtype(w, norms))
+
+    return _on_shards(value, None, w, groups, n_groups, weights, lambda_)
 
 
 def group_lasso_gradient(
@@ -83,11 +88,16 @@ def group_lasso_gradient(
     """
     check_scalar_strength(lambda_)
     w = float_tree(w)
-    labels = _labels(groups, w, n_groups)
-    scale, relative = _scaled_group_norms(w, labels, n_groups)
-    slopes = lambda_ * _weights(weights, labels, n_groups)
-    safe = jnp.where(relative > 0, relative, 1)
-    return map_leaves(lambda x, label: slopes[label] * (x / scale[label] / safe[label]), w, labels)
+
+    def gradient(w: Tree, labels: Tree, weights: Any, lambda_: Numeric) -> Tree:
+        of_w = LabelGroups(_lifted(labels, w), n_groups)
+        scale, relative = scaled_group_norms(w, of_w)
+        slopes = lambda_ * _weights(weights, of_w, w)
+        safe = jnp.where(relative > 0, relative, 1)
+        per_group = (slopes, scale, safe)
+        return map_leaves(lambda x, s, a, b: s * (x / a / b), w, *map(of_w.spread, per_group))
+
+    return _on_shards(gradient, w, w, groups, n_groups, weights, lambda_)
 
 
 def group_lasso_prox(
@@ -119,103 +129,104 @@ def group_lasso_prox(
     """
     check_scalar_strength(lambda_)
     v = float_tree(v)
-    labels = _labels(groups, v, n_groups)
     steps = step_sizes(step_size, v)
-    strengths = lambda_ * _weights(weights, labels, n_groups)
-    if not is_scalar(step_size):
-        return _diagonal_prox(v, strengths, labels, steps)
-    norms = group_norms(v, labels, n_groups)
-    thresholds = step_size * strengths
+
+    def prox(v: Tree, labels: Tree, weights: Any, lambda_: Numeric, steps: Tree) -> Tree:
+        of_v = LabelGroups(_lifted(labels, v), n_groups)
+        strengths = lambda_ * _weights(weights, of_v, v)
+        if is_scalar(step_size):
+            return _scalar_prox(v, steps * strengths, of_v)
+        return _diagonal_prox(v, strengths, steps, of_v)
+
+    given = step_size if is_scalar(step_size) else steps
+    return _on_shards(prox, v, v, groups, n_groups, weights, lambda_, given)
+
+
+def _scalar_prox(v: Tree, thresholds: jax.Array, groups: LabelGroups) -> Tree:
+    norms = group_norms(v, groups)
     safe = jnp.where(norms > 0, norms, 1)
     factors = jnp.where(norms > thresholds, 1 - thresholds / safe, 0)
-    return map_leaves(lambda x, label: x * factors[label], v, labels)
+    return map_leaves(jnp.multiply, v, groups.spread(factors))
 
 
-def _diagonal_prox(v: Tree, strengths: jax.Array, labels: Tree, steps: Tree) -> Tree:
-    dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(v))
-    label = _flat(labels, jnp.int32)
-    entries = _flat(v, dtype)
-    full_steps = jax.tree.map(lambda x, s: jnp.broadcast_to(s, x.shape), v, steps)
-    zeros = jnp.zeros(strengths.shape, dtype)
-    scale = norm_scale(zeros.at[label].max(jax.lax.stop_gradient(jnp.abs(entries))))[label]
-    entries = entries / scale
-    thresholds = _flat(full_steps, dtype) * strengths.astype(dtype)[label] / scale
-    norm = secular_root(
-        entries,
-        thresholds,
-        jnp.ones_like(entries),
-        total=lambda e: zeros.at[label].add(e),
-        largest=lambda e: zeros.at[label].max(e),
-        spread=lambda g: g[label],
-    )[label]
-    # A threshold of 0 leaves the entry alone even where the norm underflows.
-    whole = norm + thresholds
-    share = jnp.where(whole > 0, norm / jnp.where(whole > 0, whole, 1), 0)
-    flat = scale * (entries * share)
-    leaves, structure = jax.tree.flatten(v)
-    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-    parts = [
-        part.reshape(leaf.shape).astype(leaf.dtype)
-        for part, leaf in zip(jnp.split(flat, ends), leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, parts)
+def _diagonal_prox(v: Tree, strengths: jax.Array, steps: Tree, groups: LabelGroups) -> Tree:
+    wide = in_one_dtype(v)
+    sizes = groups.largest(jax.tree.map(lambda x: jax.lax.stop_gradient(jnp.abs(x)), wide))
+    scale = groups.spread(norm_scale(sizes))
+    entries = jax.tree.map(jnp.divide, wide, scale)
+    thresholds = jax.tree.map(
+        lambda x, step, c, a: jnp.asarray(step, x.dtype) * c.astype(x.dtype) / a,
+        wide,
+        steps,
+        groups.spread(strengths),
+        scale,
+    )
+    ones = jax.tree.map(lambda x: jnp.ones((), x.dtype), wide)
+    norms = groups.spread(secular_root(entries, thresholds, ones, groups))
+
+    def shrink(
+        _: jax.Array, x: jax.Array, c: jax.Array, norm: jax.Array, a: jax.Array
+    ) -> jax.Array:
+        # A threshold of 0 leaves the entry alone even where the norm underflows.
+        whole = norm + c
+        return a * (x * jnp.where(whole > 0, norm / jnp.where(whole > 0, whole, 1), 0))
+
+    return map_leaves(shrink, v, entries, thresholds, norms, scale)
 
 
-def _flat(tree: Tree, dtype: Any) -> jax.Array:
-    leaves = [jnp.ravel(leaf).astype(dtype) for leaf in jax.tree.leaves(tree)]
-    return jnp.concatenate(leaves) if leaves else jnp.zeros(0, dtype)
-
-
-def group_norms(w: Tree, labels: Tree, n_groups: int) -> jax.Array:
-    """Return `||w_g||_2` for every group, shape (n_groups,), with derivative 0 at zero groups.
-
-    Computed in float32 at least; entries are divided by the largest of their group before
-    they are squared, so that squares neither overflow nor vanish.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> print(group_norms(jnp.array([3.0, 4.0, 0.0]), jnp.array([0, 0, 1]), 2))
-        [5. 0.]
-    """
-    scale, relative = _scaled_group_norms(w, labels, n_groups)
-    return scale * relative
-
-
-def _scaled_group_norms(w: Tree, labels: Tree, n_groups: int) -> ScaledNorms:
-    dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(w))
-    entries = [
-        (x.astype(dtype), label)
-        for x, label in zip(jax.tree.leaves(w), jax.tree.leaves(labels), strict=True)
-    ]
-    largest = jnp.zeros(n_groups, dtype)
-    for x, label in entries:
-        largest = largest.at[label].max(jax.lax.stop_gradient(jnp.abs(x)))
-    scale = norm_scale(largest)
-    squares = jnp.zeros(n_groups, dtype)
-    for x, label in entries:
-        squares = squares.at[label].add(jnp.square(x / scale[label]))
-    return ScaledNorms(scale, root_of_squares(squares))
+def _on_shards(
+    function: Callable[..., Tree],
+    like: Tree,
+    w: Tree,
+    groups: Tree,
+    n_groups: int,
+    weights: Any,
+    *strengths: Tree,
+) -> Tree:
+    """Check groups and weights, and return `function(w, labels, weights, *strengths)`."""
+    if weights is not None:
+        check_strength(weights, "weights")
+        if jnp.shape(weights) != (n_groups,):
+            raise ValueError(f"weights must have shape ({n_groups},), got {jnp.shape(weights)}.")
+    labels = _labels(groups, w, n_groups)
+    return with_automatic_axes(function, like, w, labels, weights, *strengths)
 
 
 def _labels(groups: Tree, w: Tree, n_groups: int) -> Tree:
-    if not is_traced(groups):
-        for label in jax.tree.leaves(groups):
-            label = np.asarray(label)
-            if not np.issubdtype(label.dtype, np.integer):
-                raise ValueError(f"groups must be integer labels, got dtype {label.dtype}.")
-            if label.size and (label.min() < 0 or label.max() >= n_groups):
-                raise ValueError(
-                    f"groups must lie in [0, n_groups) = [0, {n_groups}), got labels from "
-                    f"{label.min()} to {label.max()}."
-                )
+    """Return the labels of every leaf, which broadcast to it."""
+    for label in jax.tree.leaves(groups):
+        if not has_value(label):
+            continue
+        label = np.asarray(label)
+        if not np.issubdtype(label.dtype, np.integer):
+            raise ValueError(f"groups must be integer labels, got dtype {label.dtype}.")
+        if label.size and (label.min() < 0 or label.max() >= n_groups):
+            raise ValueError(
+                f"groups must lie in [0, n_groups) = [0, {n_groups}), got labels from "
+                f"{label.min()} to {label.max()}."
+            )
     try:
         full = jax.tree.broadcast(groups, w)
-        return jax.tree.map(lambda x, label: jnp.broadcast_to(label, x.shape), w, full)
+        # Only the shapes: the labels themselves stay short along the axes that they do not name.
+        jax.tree.map(
+            lambda x, label: np.broadcast_to(np.empty(jnp.shape(label), bool), x.shape), w, full
+        )
     except ValueError as error:
         raise ValueError(
             "groups must have the structure of w and labels that broadcast to its leaves: "
             f"got {jax.tree.map(jnp.shape, groups)} for {jax.tree.map(jnp.shape, w)}."
         ) from error
+    return full
+
+
+def _lifted(labels: Tree, w: Tree) -> Tree:
+    """Return labels with as many axes as their leaves."""
+
+    def lift(x: jax.Array, label: Any) -> Any:
+        shape = (1,) * (x.ndim - np.ndim(label)) + np.shape(label)
+        return np.reshape(label, shape) if has_value(label) else jnp.reshape(label, shape)
+
+    return jax.tree.map(lift, w, labels)
 
 
 def _dtype(w: Tree, norms: jax.Array) -> Any:
@@ -223,16 +234,8 @@ def _dtype(w: Tree, norms: jax.Array) -> Any:
     return jnp.result_type(*leaves) if leaves else norms.dtype
 
 
-def _weights(weights: Any, labels: Tree, n_groups: int) -> jax.Array:
-    if weights is not None:
-        check_strength(weights, "weights")
-        if jnp.shape(weights) != (n_groups,):
-            raise ValueError(f"weights must have shape ({n_groups},), got {jnp.shape(weights)}.")
-        return jnp.asarray(weights)
-    sizes = jnp.zeros(n_groups)
-    for label in jax.tree.leaves(labels):
-        sizes = sizes.at[label].add(1.0)
-    return jnp.sqrt(sizes)
+def _weights(weights: Any, groups: LabelGroups, w: Tree) -> jax.Array:
+    return jnp.sqrt(groups.sizes(w)) if weights is None else jnp.asarray(weights)
 
 
 @pytree_dataclass
@@ -282,7 +285,11 @@ def group_lasso_lambda_max(
         5.0
     """
     g = float_tree(gradient_at_zero)
-    labels = _labels(groups, g, n_groups)
-    norms = group_norms(g, labels, n_groups)
-    ratio = jnp.where(norms > 0, norms / _weights(weights, labels, n_groups), 0)
-    return jnp.max(ratio, initial=0).astype(_dtype(g, norms))
+
+    def entry(g: Tree, labels: Tree, weights: Any) -> jax.Array:
+        of_g = LabelGroups(_lifted(labels, g), n_groups)
+        norms = group_norms(g, of_g)
+        ratio = jnp.where(norms > 0, norms / _weights(weights, of_g, g), 0)
+        return jnp.max(ratio, initial=0).astype(_dtype(g, norms))
+
+    return _on_shards(entry, None, g, groups, n_groups, weights)

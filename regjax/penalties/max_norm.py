@@ -26,11 +26,9 @@ from regjax._arrays import (
     widen,
 )
 from regjax._pytree import pytree_dataclass
+from regjax.penalties._groups import Axis, AxisGroups
 from regjax.penalties._penalty import Constraint
 from regjax.penalties._secular import secular_root
-
-Axis = int | tuple[int, ...] | None
-"""Axes of every leaf over which a norm runs; None for the whole leaf."""
 
 
 def max_norm_penalty(w: Tree, radius: Tree, axis: Axis) -> jax.Array:
@@ -89,15 +87,8 @@ def max_norm_prox(v: Tree, radius: Tree, axis: Axis, step_size: Tree = 1.0) -> T
         d = jnp.where(largest > 0, d / norm_scale(largest), 1)
         d = jnp.maximum(d, jnp.finfo(d.dtype).eps)
         c = jnp.asarray(r, wide.dtype)
-        relative = jnp.broadcast_to(c / scale, x.shape)
-        t = secular_root(
-            wide / scale,
-            relative,
-            d,
-            total=lambda e: jnp.sum(e, axis=axis, keepdims=True),
-            largest=lambda e: jnp.max(e, axis=axis, keepdims=True, initial=0),
-            spread=lambda g: g,
-        )
+        relative = c / scale
+        t = secular_root(wide / scale, relative, d, AxisGroups(axis))
         moved = relative + t * d
         over = (t > 0) & (moved > 0)
         return jnp.where(over, wide / scale * (c / jnp.where(over, moved, 1)), wide)

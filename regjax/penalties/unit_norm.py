@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from regjax._arrays import Tree, float_tree, is_scalar, map_leaves, norms, step_sizes, unit_vectors
 from regjax._pytree import pytree_dataclass
+from regjax.penalties._groups import Axis
 from regjax.penalties._penalty import Constraint
-from regjax.penalties.max_norm import Axis
 
 
 def unit_norm_penalty(w: Tree, axis: Axis) -> jax.Array:

@@ -14,6 +14,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from regjax._arrays import Numeric, Tree
 from regjax._names import Leaf, is_weight, tree_leaves
+from regjax._sharding import with_automatic_axes
 from regjax.transforms._step import is_placeholder, require_params
 
 _OUTPUTS_FIRST = {"Linear", "GRUCell", "LSTMCell"}
@@ -91,7 +92,9 @@ def muon_direction(
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
         params = require_params(params)
-        (steps,), state = with_numbers(params).update([updates], state, [params])
+        # A matrix times its transpose has no layout of its own under explicit sharding.
+        given = ([updates], state, [params])
+        (steps,), state = with_automatic_axes(with_numbers(params).update, given[:2], *given)
         return steps, state
 
     return optax.GradientTransformation(init, update)

@@ -1,0 +1,296 @@
+"""Penalties and optimizers on weights that are spread over four devices.
+
+Run as a program, in a process of its own because the number of devices is fixed when JAX starts:
+`python tests/sharded_problems.py few` (or `all`) prints a JSON list of [name, what is wrong].
+"""
+
+import json
+import os
+import re
+import sys
+import warnings
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import regjax as rj
+from regjax import masks
+from regjax.solvers import proximal_gradient
+from regjax.transforms import (
+    adam_l2,
+    adamc,
+    adamw,
+    coupled_l1,
+    decoupled_weight_decay,
+    lionw,
+    monitor,
+    muonw,
+    prox_adam,
+    prox_adamw,
+    prox_sgd,
+    sgd_l2,
+    sgdw,
+    with_master_weights,
+)
+
+ROWS, COLUMNS, N_GROUPS = 16, 64, 5
+RNG = np.random.default_rng(0)
+W = RNG.normal(size=(ROWS, COLUMNS)).astype(np.float32)
+STEPS = (0.5 + RNG.random(W.shape)).astype(np.float32)
+LABELS = RNG.integers(0, N_GROUPS, W.shape)
+
+KINDS = {"explicit": AxisType.Explicit, "automatic": AxisType.Auto}
+PLACEMENTS = {
+    "rows": PartitionSpec("a", None),
+    "columns": PartitionSpec(None, "a"),
+    "rows and columns": PartitionSpec("a", "b"),
+    "rows on all devices": PartitionSpec(("a", "b"), None),
+    "replicated": PartitionSpec(None, None),
+}
+GROUPED = {
+    "rows": rj.GroupLasso(0.5, jnp.arange(ROWS)[:, None], ROWS),
+    "columns": rj.GroupLasso(0.5, np.arange(COLUMNS), COLUMNS),
+    "labels": rj.GroupLasso(0.5, LABELS, N_GROUPS),
+    "labels of rows": rj.GroupLasso(0.5, LABELS[:, :1], N_GROUPS, np.ones(N_GROUPS)),
+}
+PENALTIES = {
+    **{f"group lasso, {name}": penalty for name, penalty in GROUPED.items()},
+    "l1": rj.L1(0.3),
+    "l2": rj.L2(0.3),
+    "elastic net": rj.ElasticNet(0.3, 0.5),
+    "l0": rj.L0(0.3),
+    "box": rj.Box(-0.5, 0.7),
+    "non-negative": rj.NonNegative(),
+    "max norm of rows": rj.MaxNorm(1.0, axis=1),
+    "max norm of columns": rj.MaxNorm(1.0, axis=0),
+    "max norm of the leaf": rj.MaxNorm(1.0, axis=None),
+    "unit norm": rj.UnitNorm(axis=1),
+    "sum": rj.L1(0.2) + rj.L2(0.1) + GROUPED["rows"],
+}
+
+
+def push(params):
+    return jax.tree.map(lambda x: 0.3 * x + jnp.cos(3 * x), params)
+
+
+RATE = 0.05
+HIDDEN = masks.by_path("kernel")
+OPTIMIZERS = {
+    "monitored prox_adam": monitor(prox_adam(RATE, GROUPED["rows"])),
+    "muonw": muonw(RATE, 0.3),
+    "adamw": with_master_weights(adamw(RATE, 0.3, target_norm=1.0, cautious=True)),
+    "prox_sgd": prox_sgd(RATE, GROUPED["labels"], momentum=0.5),
+    "prox_adam to a largest norm": prox_adam(RATE, rj.MaxNorm(1.0, axis=0)),
+    "sgd_l2": sgd_l2(RATE, 0.3, momentum=0.9),
+    "sgdw": sgdw(RATE, 0.3, momentum=0.9, nesterov=True, target_norm=2.0),
+    "adam_l2": adam_l2(RATE, 0.3),
+    "adamc": adamc(RATE, 0.3, normalized=masks.everything, peak_learning_rate=0.1),
+    "lionw": lionw(RATE, 0.3, cautious=True),
+    "prox_adam of a sum": monitor(prox_adam(RATE, PENALTIES["sum"]), every=2),
+    "prox_adamw": prox_adamw(RATE, GROUPED["columns"]),
+    "coupled": optax.chain(coupled_l1(0.3), optax.sgd(RATE)),
+    "decoupled": decoupled_weight_decay(optax.scale_by_adam(), RATE, 0.3),
+}
+
+COLLECTIVE = re.compile(
+    r"= (.*?) (?:all-gather|all-reduce|collective-permute|all-to-all|reduce-scatter)(?:-start)?\("
+)
+
+
+def place(x, kind, spec):
+    mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(KINDS[kind],) * 2)
+    return jax.device_put(x, NamedSharding(mesh, spec))
+
+
+def compiled(function, *arguments, **options):
+    """Return the results and the sizes of every collective in the program."""
+    with jax.set_mesh(arguments[0].sharding.mesh):
+        program = jax.jit(function, **options).lower(*arguments).compile()
+        results = program(*arguments)
+    shapes = [re.findall(r"\[([\d,]*)\]", found) for found in COLLECTIVE.findall(program.as_text())]
+    sizes = [
+        sum(int(np.prod([int(n) for n in shape.split(",") if n])) for shape in each)
+        for each in shapes
+    ]
+    return results, sizes
+
+
+def everything(penalty):
+    """Return what a penalty computes, as functions of weights and of step sizes."""
+    constraint = isinstance(penalty, rj.MaxNorm | rj.UnitNorm | rj.Box | rj.NonNegative)
+    functions = {"value": lambda w, s: penalty.value(w), "prox": lambda w, s: penalty.prox(w, 0.7)}
+    if not constraint:
+        functions["lambda_max"] = lambda w, s: [part.lambda_max(w) for part in penalty.parts()]
+    if not constraint and not isinstance(penalty, rj.L0):
+        functions["gradient"] = lambda w, s: penalty.gradient(w)
+        functions["derivative"] = lambda w, s: jax.grad(penalty.value)(w)
+    if penalty.diagonal_prox:
+        functions["diagonal prox"] = penalty.prox
+        functions["tree"] = lambda w, s: penalty.prox({"x": w, "y": 2 * w}, {"x": s, "y": s})
+    if isinstance(penalty, rj.GroupLasso):
+        functions["tree"] = lambda w, s: jax.vmap(
+            lambda lambda_: rj.GroupLasso(
+                lambda_, {"x": penalty.groups, "y": penalty.groups}, penalty.n_groups
+            ).prox({"x": w, "y": 2 * w}, {"x": s, "y": s})
+        )(jnp.array([0.3, 1.0]))
+        functions["Masked"] = lambda w, s: rj.mask_penalty(
+            rj.GroupLasso(0.5, {"x": penalty.groups, "y": 0}, penalty.n_groups),
+            {"x": True, "y": False},
+        ).prox({"x": w, "y": 2 * w}, {"x": s, "y": s})
+    return functions
+
+
+def agree(found, expected, tolerance=2e-6):
+    """Return what differs: numbers beyond rounding, or a layout that is not the weights'."""
+    scale = max(float(np.max(np.abs(expected), initial=0.0)), 1e-30)
+    with np.errstate(invalid="ignore"):
+        gap = np.max(
+            np.where(found == expected, 0, np.abs(np.subtract(found, expected))), initial=0
+        )
+    return [] if gap <= tolerance * scale else [f"off by {gap / scale:.1e}"]
+
+
+def penalty_faults(penalties, kinds, placements):
+    def run(w, s):
+        return {
+            name: {k: f(w, s) for k, f in everything(p).items()} for name, p in penalties.items()
+        }
+
+    expected = jax.jit(run)(W, STEPS)
+    for kind in kinds:
+        for placement in placements:
+            w, s = (place(x, kind, PLACEMENTS[placement]) for x in (W, STEPS))
+            found, _ = compiled(run, w, s)
+            for name in penalties:
+                for what, leaves in found[name].items():
+                    pairs = zip(
+                        jax.tree.leaves(leaves), jax.tree.leaves(expected[name][what]), strict=True
+                    )
+                    wrong = [fault for pair in pairs for fault in agree(*pair)]
+                    if (
+                        isinstance(leaves, jax.Array)
+                        and leaves.ndim
+                        and leaves.sharding != w.sharding
+                    ):
+                        wrong.append(f"laid out as {leaves.sharding.spec}")
+                    yield f"{name}, {what}, {kind}, {placement}", wrong
+
+
+def collective_faults(grouped, kinds, placements):
+    """One collective of a number per group for each reduction, per axis of the mesh."""
+    for name, penalty in grouped.items():
+        for kind in kinds:
+            for placement in placements:
+                w, s = (place(x, kind, PLACEMENTS[placement]) for x in (W, STEPS))
+                n_axes = 2 if placement == "rows and columns" else 1
+                # In the diagonal metric: at the start, in the body of the loop, and at the end.
+                programs = [
+                    ("prox", lambda w, s, p=penalty: p.prox(w, 0.7), 2, 1),
+                    ("diagonal prox", penalty.prox, 3, 2),
+                    ("gradient", lambda w, s, p=penalty: p.gradient(w), 2, 1),
+                ]
+                for what, function, most, per_group in programs:
+                    _, sizes = compiled(function, w, s)
+                    wrong = [f"{len(sizes)} collectives"] * (len(sizes) > most * n_axes)
+                    wrong += [f"one of {n}" for n in sizes if n > per_group * penalty.n_groups]
+                    yield f"collectives: group lasso, {name}, {what}, {kind}, {placement}", wrong
+
+
+def optimizer_faults(optimizers, kinds, placements):
+    names = list(optimizers)
+
+    def steps(states, params):
+        def step(tx, state):
+            p = params
+            for _ in range(2):
+                updates, state = tx.update(push(p), state, p)
+                p = optax.apply_updates(p, updates)
+            return p, state
+
+        return {name: step(optimizers[name], states[name]) for name in names}
+
+    def init(params):
+        return {name: optimizers[name].init(params) for name in names}
+
+    def start(dtype=jnp.float32):
+        return {"kernel": jnp.asarray(W, dtype), "bias": jnp.asarray(W[0], dtype)}
+
+    expected = jax.jit(steps)(init(start()), start())
+    for kind in kinds:
+        for placement in placements:
+            spec = PLACEMENTS[placement]
+            params = {
+                "kernel": place(W, kind, spec),
+                "bias": place(W[0], kind, PartitionSpec(spec[1])),
+            }
+            with jax.set_mesh(params["kernel"].sharding.mesh):
+                states = jax.jit(init)(params)
+                given = jax.tree.map(lambda x: x.sharding, states)
+                # Donated twice over: a buffer that cannot be reused is a warning, hence an error.
+                found = jax.jit(steps, donate_argnums=0)(states, params)
+            for name in names:
+                (p, state), (q, other) = found[name], expected[name]
+                pairs = zip(jax.tree.leaves((p, state)), jax.tree.leaves((q, other)), strict=True)
+                wrong = [fault for pair in pairs for fault in agree(*pair, 2e-5)]
+                if kind == "explicit":
+                    same = jax.tree.map(
+                        lambda x, y: x.sharding == y,
+                        (p, state),
+                        (jax.tree.map(lambda x: x.sharding, params), given[name]),
+                    )
+                    wrong += ["another layout"] * (not all(jax.tree.leaves(same)))
+                yield f"{name}, {kind}, {placement}", wrong
+
+
+def solver_faults(kinds, placements):
+    def solve(w):
+        smooth = jax.value_and_grad(lambda x: jnp.sum(jnp.square(x - w)) / 2)
+        solution = proximal_gradient(
+            smooth, GROUPED["rows"], jnp.zeros_like(w), step_size=0.5, max_steps=5
+        )
+        return solution.value
+
+    expected = jax.jit(solve)(W)
+    for kind in kinds:
+        for placement in placements:
+            found, _ = compiled(solve, place(W, kind, PLACEMENTS[placement]))
+            yield f"proximal_gradient, {kind}, {placement}", agree(found, expected)
+
+
+def first(table, n):
+    return dict(list(table.items())[:n])
+
+
+def main(which):
+    warnings.simplefilter("error")
+    few = which == "few"
+    placements = ["rows", "rows and columns"] if few else list(PLACEMENTS)
+    chosen = {
+        k: PENALTIES[k]
+        for k in ("group lasso, rows", "group lasso, labels", "max norm of columns", "unit norm")
+    }
+    runs = [
+        penalty_faults(
+            chosen if few else PENALTIES, KINDS, ["rows and columns"] if few else placements
+        ),
+        collective_faults(
+            first({"rows": GROUPED["rows"], "labels": GROUPED["labels"]} if few else GROUPED, 4),
+            KINDS,
+            ["rows"] if few else placements,
+        ),
+        optimizer_faults(
+            first(OPTIMIZERS, 5) if few else OPTIMIZERS, KINDS, ["rows"] if few else placements
+        ),
+        solver_faults(KINDS, ["rows"] if few else placements),
+    ]
+    print(json.dumps([row for run in runs for row in run]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
