@@ -3,6 +3,11 @@
 For every penalty, `<name>_penalty`, `<name>_gradient` and `<name>_prox` hold the
 mathematics, on arrays and on trees; a frozen object of the same name binds the strengths
 for solvers and optimizers.
+
+Sharded weights may lie on automatic or explicit mesh axes, and what has their shape keeps their
+sharding. Penalties of single weights communicate only for `value`. Those of groups reduce every
+shard where it is and exchange numbers per group, never weights: two reductions for a value, a
+gradient or a proximal step, and in a diagonal metric two and one per Newton step.
 """
 
 from regjax._pytree import pytree_dataclass

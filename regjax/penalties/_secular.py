@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -43,7 +41,7 @@ def secular_root(v: Tree, c: Tree, d: Tree, groups: Groups) -> Tree:
     def go_on(carry: tuple[Tree, Tree, int]) -> jax.Array:
         t, step, k = carry
         moving = jax.tree.map(lambda t, s: jnp.any(s > 2 * jnp.finfo(t.dtype).eps * t), t, step)
-        return (k < _MAX_STEPS) & functools.reduce(jnp.logical_or, jax.tree.leaves(moving), False)
+        return (k < _MAX_STEPS) & jax.tree.reduce(jnp.logical_or, moving, jnp.bool_(False))
 
     def climb(carry: tuple[Tree, Tree, int]) -> tuple[Tree, Tree, int]:
         t, _, k = carry

@@ -36,6 +36,10 @@ There name `ns_steps` in `static_args`, and `mask` if it is a tree that can be c
 weights in bfloat16 put `with_master_weights` around it, because optax rounds `b2` to 1 there.
 In float16 the default `eps` is 0: take 1e-4, or master weights.
 
+Parameters may be sharded, over automatic or explicit mesh axes; updates and moments are sharded
+as they are. What is communicated is the penalty's part (`regjax.penalties`), one norm per leaf
+for `target_norm`, and in `muonw` the matrices.
+
 Around any of them go `monitor`, which measures what the penalty does to every leaf, and
 `with_master_weights`, for weights in bfloat16.
 """
