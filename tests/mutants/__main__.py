@@ -21,6 +21,7 @@ from tests.mutants.data import HERE, Record, load, stale, write
 from tests.mutants.trial import QUICK, SLOW, Copy, Outcome, context
 
 SHARE = 0.9
+WRONG = {"survived", "stale", "error"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,7 +73,10 @@ def try_all(
                     record = left.get_nowait()
                 except queue.Empty:
                     return
-                outcome = copy.try_mutant(record, suites)
+                try:
+                    outcome = copy.try_mutant(record, suites)
+                except RuntimeError as error:  # of the tests: the other mutants are tried
+                    outcome = Outcome("error", reason=str(error))
                 with lock:
                     outcomes[record.name] = outcome
                     if outcome.state == "killed":
@@ -90,7 +94,7 @@ def judge(outcomes: dict[str, Outcome], suite: str) -> int:
     """Print what is wrong and the counts; return the exit status."""
     states = [outcome.state for outcome in outcomes.values()]
     for name, outcome in outcomes.items():
-        if outcome.state in ("survived", "stale"):
+        if outcome.state in WRONG:
             print(f"{name}: {outcome.state}. {outcome.reason}")
     killed = states.count("killed")
     quick = sum(outcome.marker == QUICK for outcome in outcomes.values())
@@ -98,8 +102,9 @@ def judge(outcomes: dict[str, Outcome], suite: str) -> int:
     print(f"{states.count('equivalent')} equivalent, {states.count('stale')} stale.")
     if suite == "make-test":
         # Every mutant that is not equivalent is killed by the whole suite.
-        return int("stale" in states or killed < SHARE * (killed + states.count("survived")))
-    return int("stale" in states or "survived" in states or quick < SHARE * killed)
+        wrong = {"stale", "error"} & set(states)
+        return int(bool(wrong) or killed < SHARE * (killed + states.count("survived")))
+    return int(bool(WRONG & set(states)) or quick < SHARE * killed)
 
 
 def table(records: list[Record], outcomes: dict[str, Outcome]) -> str:

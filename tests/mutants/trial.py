@@ -55,10 +55,10 @@ class Outcome:
     """What became of a mutant.
 
     Attributes:
-        state: killed, survived, equivalent or stale.
+        state: killed, survived, equivalent, stale or error.
         killer: the test, by its node id.
         marker: `QUICK` where it runs in make test, else `SLOW`.
-        reason: why a mutant is equivalent or stale.
+        reason: why a mutant is equivalent, stale or could not be tried.
     """
 
     state: str
@@ -127,7 +127,8 @@ class Copy:
         if process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            return (self.notes / RUNNING).read_text()
+            running = self.notes / RUNNING
+            return running.read_text() if running.exists() else tests[0]
         failed = self.notes / FAILED
         if process.exitcode in (PASSED, NONE_SELECTED):
             return ""
