@@ -85,7 +85,7 @@ RATE = 0.05
 HIDDEN = masks.by_path("kernel")
 OPTIMIZERS = {
     "monitored prox_adam": monitor(prox_adam(RATE, GROUPED["rows"])),
-    "muonw": muonw(RATE, 0.3),
+    "muonw": optax.inject_hyperparams(muonw, static_args=("mask", "ns_steps"))(RATE, 0.3),
     "adamw": with_master_weights(adamw(RATE, 0.3, target_norm=1.0, cautious=True)),
     "prox_sgd": monitor(prox_sgd(RATE, GROUPED["labels"], momentum=0.5)),
     "prox_adam to a largest norm": prox_adam(RATE, rj.MaxNorm(1.0, axis=0)),

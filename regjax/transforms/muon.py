@@ -69,18 +69,22 @@ def muon_direction(
          [1. 0.]]
     """
 
-    def with_numbers(params: Tree) -> optax.GradientTransformation:
+    numbers = {
+        "beta": beta,
+        "eps": eps,
+        "consistent_rms": consistent_rms,
+        "adam_b1": adam_b1,
+        "adam_b2": adam_b2,
+        "adam_learning_rate": adam_scale,
+    }
+
+    def with_numbers(params: Tree, numbers: dict[str, Any]) -> optax.GradientTransformation:
         minus_steps = optax.contrib.muon(
             1.0,
-            beta=beta,
             nesterov=nesterov,
             ns_steps=ns_steps,
-            eps=eps,
-            consistent_rms=consistent_rms,
             muon_weight_dimension_numbers=[_numbers(weight_dimension_numbers, params)],
-            adam_b1=adam_b1,
-            adam_b2=adam_b2,
-            adam_learning_rate=adam_scale,
+            **numbers,
             **kwargs,
         )
         return optax.chain(minus_steps, optax.scale(-1.0))
@@ -88,13 +92,17 @@ def muon_direction(
     # In a list, because a tree may be callable, as an Equinox module is, and optax would then
     # call it.
     def init(params: Tree) -> Any:
-        return with_numbers(params).init([params])
+        return with_numbers(params, numbers).init([params])
 
     def update(updates: Tree, state: Any, params: Tree | None = None) -> tuple[Tree, Any]:
         params = require_params(params)
+
+        def step(numbers: dict[str, Any], updates: Tree, state: Any, leaves: Tree) -> Any:
+            return with_numbers(params, numbers).update(updates, state, leaves)
+
         # A matrix times its transpose has no layout of its own under explicit sharding.
-        given = ([updates], state, [params])
-        (steps,), state = with_automatic_axes(with_numbers(params).update, given[:2], *given)
+        given = ([updates], state)
+        (steps,), state = with_automatic_axes(step, given, numbers, *given, [params])
         return steps, state
 
     return optax.GradientTransformation(init, update)
