@@ -124,7 +124,7 @@ def test_biases_are_left_alone_unless_the_mask_says_otherwise(name):
     np.testing.assert_array_equal(default["bias"], free["bias"])
     assert np.abs(default["kernel"] - free["kernel"]).max() > 1e-3
     assert np.abs(every["bias"] - free["bias"]).max() > 1e-3
-    np.testing.assert_array_equal(every["kernel"], default["kernel"])
+    np.testing.assert_array_max_ulp(every["kernel"], default["kernel"], maxulp=2)
 
 
 @pytest.mark.parametrize("name", MASKED)
