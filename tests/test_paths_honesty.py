@@ -82,16 +82,15 @@ def test_sparse_columns_that_are_full_where_it_counts_keep_their_digits(offset, 
     np.testing.assert_allclose(path.coef, dense.coef, atol=2e-3)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e5, -1e5])
+@pytest.mark.parametrize("offset", [0.0, 1e5, -1e5, [0, 0, 0, 0, 0, 1e9]], ids=str)
 def test_products_of_sparse_columns_are_those_of_dense_ones(offset):
-    X = normal(40, 6) + offset
-    weight, every = np.full((1, 40), 1 / 40), np.arange(6)
+    X = normal(40, 6) + np.asarray(offset)
+    weight, some, every = np.full((1, 40), 1 / 40), np.arange(3), np.arange(6)
     form = weight, X.mean(axis=0)[None], X.std(axis=0)[None], np.zeros((1, 40, 0))
-    found, expected = (
-        Columns(columns, *form).products(0, every, every)
-        for columns in (scipy.sparse.csc_array(X), X)
-    )
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    sparse, dense = (Columns(columns, *form) for columns in (scipy.sparse.csc_array(X), X))
+    for left, right in ((some, every), (every, some)):
+        expected = dense.products(0, left, right)
+        np.testing.assert_allclose(sparse.products(0, left, right), expected, atol=1e-9)
 
 
 def test_statistics_of_a_full_sparse_column_have_its_mean():
