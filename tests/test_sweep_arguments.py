@@ -292,3 +292,13 @@ def test_what_is_meant_works(capsys):
     assert len(found.kept()) == 3
     assert np.array_equal(found.params(0)["value"], jax.random.key_data(last))
     assert Grid.product(x=[fractions.Fraction(1, 2), jnp.float32(2)]).columns["x"] == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [EarlyStopping(np.int64(2), np.float32(0)), SuccessiveHalving(np.int64(1), np.int32(2))],
+    ids=lambda made: type(made).__name__,
+)
+def test_rules_hold_plain_numbers(made):
+    # As they are written into manifests and compared when a sweep is resumed.
+    assert {type(value) for value in dataclasses.astuple(made)} <= {int, float}
