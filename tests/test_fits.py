@@ -269,6 +269,14 @@ def test_what_cannot_be_used_is_refused(case):
         fits.cross_validate(fits.open_data(frame, **names), **settings)
 
 
+def test_one_column_too_large_to_be_squared_is_refused(tmp_path):
+    frame = FRAME.with_columns(area=FRAME["area"] * 1e300)
+    frame.write_parquet(tmp_path / "houses.parquet")
+    for data in (frame, tmp_path):
+        with pytest.raises(ValueError, match=r"large.* to be squared"):
+            fits.cross_validate(fits.open_data(data, target="price", **PLAIN))
+
+
 STREAM_FAULTS = {
     "groups": ({"groups": "town"}, {}, "Groups need the rows in memory"),
     "repeats": (PLAIN, {"repeats": 2}, "need the rows in memory"),

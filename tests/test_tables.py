@@ -73,12 +73,14 @@ def test_fingerprint_changes_with_any_value():
         ([True, False, True, True] * 5, "classification", ("false", "true")),
         ([10, 2, 10, 2] * 5, "classification", ("2", "10")),
         ([1, 2, 3, 4] * 5, "regression", ()),
+        ([*range(10)] * 11, "classification", tuple("0123456789")),
+        ([*range(11)] * 10, "regression", ()),
         ([0.5, 1.0, 0.5, 1.0] * 5, "regression", ()),
     ],
-    ids=["text", "boolean", "two integers", "four integers of 20", "floats"],
+    ids=["text", "boolean", "two integers", "four of 20", "ten of 110", "eleven of 110", "floats"],
 )
 def test_task_follows_the_type_of_the_target(target, task, classes):
-    frame = pl.DataFrame({"x": np.arange(20.0), "y": target})
+    frame = pl.DataFrame({"x": np.arange(float(len(target))), "y": target})
     table = encode_table(frame, "y")
     assert (table.encoding.task, table.encoding.classes) == (task, classes)
     if task == "classification":
