@@ -74,6 +74,15 @@ def test_one_strength(case, targets, weighted, fit_intercept, form):
         assert np.max(ours.dual_gap_) <= 2e-12 * np.square(y).sum()
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("name", ["MultiTaskLasso", "MultiTaskElasticNet"])
+def test_the_gap_that_is_asked_for_is_told(name, fit_intercept):
+    X, y, _ = data(targets=3)
+    settings = {"alpha": 0.3, "tol": 1e-3, "fit_intercept": fit_intercept}
+    ours, theirs = (getattr(of, name)(**settings).fit(X, y) for of in (drop_ins, linear_model))
+    assert_allclose(ours.eps_, theirs.eps_, rtol=1e-12)
+
+
 CROSS_VALIDATED = [
     ("LassoCV", {"alphas": 20}),
     ("LassoCV", {"alphas": [0.01, 1.0, 0.1], "positive": True}),
