@@ -9,7 +9,8 @@ from sklearn import linear_model
 from sklearn.model_selection import KFold, ShuffleSplit
 
 import regjax.sklearn as drop_ins
-from regjax.paths import ridge_cv
+from regjax.paths import multi_task_path, ridge_cv
+from regjax.sklearn._shared import engine_tol
 
 TIGHT = {"tol": 1e-12, "max_iter": 200_000}
 
@@ -205,5 +206,9 @@ def test_path_is_that_of_scikit_learn():
     theirs = linear_model.lasso_path(centred, joint, alphas=6, tol=1e-10, max_iter=100_000)
     assert_allclose(ours[1], theirs[1], atol=1e-5)
     assert ours[3] == [1] * 6
+    # Gaps are in the units of the objective of all responses together.
+    tol, null = engine_tol(1e-10), np.sum(joint**2) / (2 * len(joint))
+    found = multi_task_path(centred, joint, lambdas=ours[0], fit_intercept=False, tol=tol)
+    assert_allclose(ours[2], null * found.duality_gap, rtol=1e-12)
     with pytest.raises(ValueError, match="Unexpected parameters"):
         drop_ins.Lasso.path(centred, response, something=1)
