@@ -19,8 +19,9 @@ CORE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
 demo: $(VENV)/.all
 	$(BIN)/regjax sweep --out runs/demo --overwrite
 
-# Compiling is most of the time of the tests: LLVM's costly passes are left out, except in make slow.
-check test coverage: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+# Compiling is most of the time of the tests: LLVM's costly passes are left out, and XLA's emitters of
+# fused kernels, which take longer to compile. Optimized programs are tested in make slow.
+QUICK_COMPILE := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 
 # What an edit of the core breaks first, in less than a minute. The files are named, since collecting
 # all takes longer than some of them.
@@ -29,10 +30,10 @@ CORE := house conventions masks mask_rules tables regression_refusals paths_inpu
 
 check: $(VENV)/.lint
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'not slow' $(CORE:%=tests/test_%.py)
+	$(QUICK_COMPILE) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m 'not slow' $(CORE:%=tests/test_%.py)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(TESTS)
+	$(QUICK_COMPILE) $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(TESTS)
 
 # Sweeps that are killed time and again, clusters that lose a machine, experiments that train, all
 # notebooks; then the numerics once more as users run them, with all optimizations.
@@ -43,7 +44,7 @@ ALONE := $(wildcard $(patsubst %,tests/test_%.py,cli_train folders notebooks swe
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow $(ALONE)
-	$(BIN)/python -m pytest -n 2 --dist load -m slow $(filter-out $(ALONE),$(wildcard tests/test_*.py))
+	$(QUICK_COMPILE) $(BIN)/python -m pytest -n 2 --dist load -m slow $(filter-out $(ALONE),$(wildcard tests/test_*.py))
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(OPTIMIZED:%=tests/test_%.py)
 
 # scikit-learn's own tests on the drop-ins.
@@ -68,7 +69,7 @@ lint: $(VENV)/.lint
 
 # The lines of the package that make test does not run.
 coverage: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --cov --cov-report=term-missing:skip-covered $(TESTS)
+	$(QUICK_COMPILE) $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --cov --cov-report=term-missing:skip-covered $(TESTS)
 
 # Single-line breaks, and which test notices (tests/mutants/results.md); WHICH names areas or mutants.
 mutants: $(VENV)/.test

@@ -14,6 +14,9 @@ from jax._src.lru_cache import LRUCache
 
 ROOT = pathlib.Path(__file__).parents[1]
 
+# Programs, not tests: importing them takes seconds.
+collect_ignore = ["goldens", "outside"]
+
 # Compiling dominates the suite. All workers share one folder of programs, which is kept between
 # runs; without XLA's own caches a program's key does not depend on where the folder is.
 CACHE = {

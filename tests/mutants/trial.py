@@ -121,7 +121,7 @@ class Copy:
         for note in self.notes.iterdir():
             note.unlink()
         arguments = [*PYTEST, "-m", marker, *tests]
-        process = self.forks.Process(target=_run, args=(self.root, self.notes, marker, arguments))
+        process = self.forks.Process(target=_run, args=(self.root, self.notes, arguments))
         process.start()
         process.join(LIMIT_SECONDS if len(tests) == 1 else MANY_LIMIT_SECONDS)
         if process.exitcode is None:
@@ -140,7 +140,7 @@ class Copy:
         raise RuntimeError(f"pytest {arguments}:\n{output}")
 
 
-def _run(root: pathlib.Path, notes: pathlib.Path, marker: str, arguments: list[str]) -> None:
+def _run(root: pathlib.Path, notes: pathlib.Path, arguments: list[str]) -> None:
     os.setpgrp()
     os.chdir(root)
     os.environ |= {"PYTHONPATH": str(root), FOLDER: str(notes)}
@@ -154,9 +154,10 @@ def _run(root: pathlib.Path, notes: pathlib.Path, marker: str, arguments: list[s
 
     import regjax
 
-    # As make test and make slow do, and for the processes that a test starts.
-    jax.config.update("jax_disable_most_optimizations", marker == QUICK)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(marker == QUICK))
+    # As the Makefile does, and for the processes that a test starts.
+    jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
     if pathlib.Path(regjax.__file__).parents[1] != root:
         raise RuntimeError(f"{regjax.__file__} is not of the copy {root}.")
