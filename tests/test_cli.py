@@ -3,9 +3,6 @@
 import hashlib
 import json
 import re
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
@@ -159,32 +156,13 @@ def test_predictions_replace_no_file_by_accident(houses, monkeypatch):
     assert "must end in" in run("predict", "run", "houses.csv", "--out", "p.txt").output
 
 
-@pytest.mark.parametrize("grid", quick(["0", "0.1", "0,0.1"], "0"))
+@pytest.mark.parametrize("grid", quick(["0", "0.1"], "0"))
 def test_grids_of_one_strength_or_none_above_zero(houses, monkeypatch, grid):
     monkeypatch.chdir(houses)
     arguments = ("--target", "price", "--drop", "note", "--seeds", "1", "--lambdas", grid)
     assert run("sweep", "houses.csv", *arguments, "--out", "run").exit_code == 0
     figures = {path.stem for path in (houses / "run" / "figures").iterdir()}
     assert ("loss_over_lambda" in figures) == (grid != "0")
-
-
-def test_an_interrupt_ends_with_one_line_and_writes_nothing(houses):
-    code = "from regjax.cli import main; main()"
-    arguments = ("sweep", "digits", "--epochs", "3000", "--out", "run")
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=houses,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert "digits" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("Interrupted")
-    assert "Traceback" not in errors
-    assert not (houses / "run").exists()
 
 
 def test_predict_names_wrong_columns(houses, monkeypatch):
@@ -194,16 +172,3 @@ def test_predict_names_wrong_columns(houses, monkeypatch):
     done = run("predict", "run", "narrow.csv")
     assert done.exit_code == 2
     assert "lacks the column(s) 'area'" in done.output
-
-
-def test_the_installed_command_prints_no_traceback(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", "from regjax.cli import main; main()", "sweep", "nowhere.csv"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("Error: There is no file 'nowhere.csv'")

@@ -165,8 +165,8 @@ def check_killed(monkeypatch, undisturbed, kind, folder, stride, offset=0):
 
 
 def test_a_kill_before_any_statement_of_the_store_loses_nothing(monkeypatch, undisturbed, tmp_path):
-    # Every fifth; each kind of transaction is cut somewhere.
-    stages = check_killed(monkeypatch, undisturbed, "halving", tmp_path, 5)
+    # Every ninth; each kind of transaction is cut somewhere.
+    stages = check_killed(monkeypatch, undisturbed, "halving", tmp_path, 9)
     assert {0, 8} <= stages
 
 
@@ -174,7 +174,7 @@ def test_a_kill_before_any_statement_of_the_store_loses_nothing(monkeypatch, und
 @pytest.mark.parametrize("kind", ["pure", "stepped", "stopping", "halving", "failing"])
 def test_a_kill_within_every_kind_of_sweep_loses_nothing(monkeypatch, undisturbed, tmp_path, kind):
     # Others than the fast test has.
-    assert len(check_killed(monkeypatch, undisturbed, kind, tmp_path, 4, offset=1)) > 2
+    assert len(check_killed(monkeypatch, undisturbed, kind, tmp_path, 9, offset=4)) > 2
 
 
 def test_kills_one_after_the_other_come_to_an_end(monkeypatch, undisturbed, tmp_path):
@@ -189,7 +189,7 @@ def test_kills_one_after_the_other_come_to_an_end(monkeypatch, undisturbed, tmp_
 def test_a_group_that_failed_before_it_began_is_told_of_after_a_kill(
     monkeypatch, undisturbed, tmp_path
 ):
-    for k in range(20, 60, 7):
+    for k in range(20, 60, 13):
         out = tmp_path / str(k)
         assert killed_after(monkeypatch, k, "failing", out) is None
         found = run("failing", out, resume=True)
@@ -276,12 +276,19 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_a_changed_sweep_is_resumed_by_force_alone(monkeypatch, tmp_path, change):
+def test_a_changed_sweep_is_not_resumed(monkeypatch, tmp_path, change):
     kind, other, named = CHANGES[change]
     out = tmp_path / "run"
     assert killed_after(monkeypatch, 45, kind, out) is None
     with pytest.raises(StoreError, match=f"has other {named}.*or force it"):
         run(kind, out, resume=True, **other)
+
+
+@pytest.mark.parametrize("change", ["step", "keep", "both"])
+def test_a_changed_sweep_is_resumed_by_force(monkeypatch, tmp_path, change):
+    kind, other, _ = CHANGES[change]
+    out = tmp_path / "run"
+    assert killed_after(monkeypatch, 45, kind, out) is None
     forced = run(kind, out, resume=True, force=True, **other)
     assert set(forced.table["status"]) <= {"done", "stopped"}
     assert forced.events["event"].to_list()[-1] == "resumed by force"
@@ -351,10 +358,11 @@ def test_the_file_system_of_a_folder_is_that_of_the_mount_nearest_to_it(monkeypa
     assert locks.has_locks(tmp_path / "my disk" / "run")
 
 
-@pytest.mark.parametrize("pages", [0, 1, 2, 4])
-@pytest.mark.parametrize("kind", ["wide", "wide halving"])
+@pytest.mark.parametrize(
+    ("kind", "pages"), [("wide", 0), ("wide", 2), ("wide halving", 1), ("wide halving", 4)]
+)
 def test_a_full_disk_is_told_and_what_is_there_is_kept(
-    monkeypatch, undisturbed, tmp_path, pages, kind
+    monkeypatch, undisturbed, tmp_path, kind, pages
 ):
     out, connect = tmp_path / "run", store._connect
 
@@ -405,8 +413,8 @@ def torn(monkeypatch, tmp_path):
 def test_a_torn_store_is_refused_or_does_no_harm(torn, undisturbed):
     whole, out = torn.read_bytes(), torn.parents[1] / "run"
     rng = np.random.default_rng(0)
-    broken = [whole[: len(whole) * part // 8] for part in range(1, 8)]
-    for place in rng.integers(len(whole), size=40):
+    broken = [whole[: len(whole) * part // 4] for part in range(1, 4)]
+    for place in rng.integers(len(whole), size=15):
         bits = bytearray(whole)
         bits[place] ^= 1 << int(rng.integers(8))
         broken.append(bytes(bits))
@@ -422,7 +430,7 @@ def test_a_torn_store_is_refused_or_does_no_harm(torn, undisturbed):
             reasons.append(str(error))
         else:
             assert files(out) == undisturbed("keeping")
-    assert len(reasons) > 10
+    assert len(reasons) > 3
     assert all("cannot be read as a sweep" in why or "has other" in why for why in reasons)
     torn.parent.mkdir(exist_ok=True)
     torn.write_bytes(whole[:5000])
