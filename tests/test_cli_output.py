@@ -132,8 +132,10 @@ def test_an_interrupt_while_results_are_printed_costs_none(case, folder, monkeyp
     assert pathlib.Path(file).exists()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-@pytest.mark.parametrize("case", COMMANDS, ids=str)
+@pytest.mark.parametrize(
+    ("case", "encoding"),
+    [*((case, "ascii") for case in COMMANDS), ("cv", "utf-8"), ("train", "utf-8")],
+)
 def test_any_encoding_shows_names_and_nothing_acts_on_the_terminal(case, encoding, folder):
     arguments, file = COMMANDS[case]
     prepare(case)

@@ -14,14 +14,13 @@ XS = [0.0, 0.2, 0.4, 0.6]
 SEEDS = 8
 
 
-def noisy_loss(hp, state, key, repeat):
-    own = jax.random.fold_in(jax.random.fold_in(key, repeat), jnp.int32(10 * hp["x"] + 0.5))
-    return {"loss": hp["x"] + 0.5 * jax.random.normal(own)}
+def noisy_loss(hp, state, key, losses):
+    return {"loss": losses[jnp.int32(5 * hp["x"] + 0.5), jax.random.key_data(key)[1]]}
 
 
 NOISY = Training(
-    init=lambda hp, key, repeat: jnp.float32(0),
-    step=lambda hp, state, index, key, repeat: state + 1,
+    init=lambda hp, key, losses: jnp.float32(0),
+    step=lambda hp, state, index, key, losses: state + 1,
     evaluate=noisy_loss,
     n_steps=9,
 )
@@ -29,25 +28,22 @@ NOISY = Training(
 
 def test_halving_chooses_as_all_steps_of_all_settings_would():
     grid = Grid.product(x=XS, seed=range(SEEDS))
-    keys = jax.vmap(jax.random.key)(jnp.arange(SEEDS))
-    of_seeds = jax.vmap(noisy_loss, (None, None, 0, None))
-    of_settings = jax.jit(jax.vmap(of_seeds, ({"x": 0}, None, None, None)))
+    rng = np.random.default_rng(0)
     chosen, expected = [], []
-    for repeat in range(5):
-        given = {"metric": "loss", "width": len(grid), "workers": 1}
-        run = run_sweep(
-            NOISY, grid, np.int32(repeat), stopping=SuccessiveHalving(3, 3), keep=1, **given
-        )
-        losses = of_settings({"x": jnp.array(XS)}, 0.0, keys, repeat)["loss"]
+    for _ in range(5):
+        losses = np.array(XS)[:, None] + 0.5 * rng.normal(size=(len(XS), SEEDS))
+        given = {"metric": "loss", "width": len(grid), "workers": 1, "keep": 1}
+        rule = SuccessiveHalving(3, 3)
+        run = run_sweep(NOISY, grid, losses.astype("float32"), stopping=rule, **given)
         best = run.best()
         chosen.append(best.x)
-        expected.append(XS[int(jnp.argmin(losses.mean(axis=1)))])
+        expected.append(XS[int(np.argmin(losses.mean(axis=1)))])
         assert len(best.lanes) == SEEDS
         assert np.isfinite(best.standard_error)
         assert sorted(run.kept()) == sorted(best.lanes)
         assert run.table["step"].sum() == SEEDS * (3 * 3 + 9)
     assert chosen == expected
-    assert chosen.count(0.0) > 2
+    assert len(set(chosen)) > 1
 
 
 def plain_order(costs, settings):
@@ -113,7 +109,7 @@ def test_what_is_kept_on_the_way_ends_with_the_best_settings(keep):
 
 def test_parameters_of_the_best_settings_are_kept_under_all_seeds():
     def train(hp, key, *, kind):
-        loss = hp["x"] + jax.random.uniform(key) * 5
+        loss = hp["x"] + 2 * jax.random.key_data(key)[1]
         lost = (hp["x"] == 1) & (kind == "a")
         return Fit(hp["x"], {"loss": jnp.where(lost, jnp.nan, loss)})
 

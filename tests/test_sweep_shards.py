@@ -28,8 +28,13 @@ def steps(hp, w, i, key, X, y):
     return w - hp["learning_rate"] * gradient
 
 
+def start(key, size):
+    """Return a vector that differs between seeds, and compiles faster than a draw."""
+    return jnp.cos(jax.random.key_data(key)[1] + jnp.arange(float(size)))
+
+
 TRAINING = Training(
-    init=lambda hp, key, X, y: jax.random.normal(key, (X.shape[1],)),
+    init=lambda hp, key, X, y: start(key, X.shape[1]),
     step=steps,
     evaluate=lambda hp, w, key, X, y: {"loss": jnp.mean((X @ w - y) ** 2), "norm": jnp.sum(w**2)},
     n_steps=20,
@@ -47,7 +52,7 @@ def data():
 def choice(hp, key, X, y, kind, width):
     if kind == "bad":
         raise RuntimeError("no such kind")
-    w = jax.random.normal(key, (width,))
+    w = start(key, width)
     return {"loss": hp["x"] * jnp.sum(w**2), "curve": jnp.cumsum(w)[:2]}
 
 
@@ -73,8 +78,9 @@ def run_whole(case, out, **more):
     return run_sweep(train, grid, *data(), width=2, out=out, **options, **more)
 
 
-@pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "n"), [(case, 3 if place % 2 else 1) for place, case in enumerate(CASES)]
+)
 def test_joined_shards_are_the_sweep_in_one_piece(case, n, tmp_path):
     # In any order.
     parts = [run_shard(case, tmp_path / "parts", i, n) for i in range(n, 0, -1)]

@@ -131,14 +131,14 @@ def check_file(path, content, task, options=None):
             assert np.isfinite(fit.errors()["mean_error"].to_numpy()).all()
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=120, suppress_health_check=QUIET)
 @given(content=FILES, task=TASKS)
 def test_any_file_gives_a_fit_or_one_clear_error(content, task, tmp_path):
     check_file(tmp_path / "t.csv", content, task)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=2000, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=1000, suppress_health_check=QUIET)
 @given(content=FILES, task=TASKS, options=st.none() | OPTIONS)
 def test_thousands_of_files_give_a_fit_or_one_clear_error(content, task, options, tmp_path):
     check_file(tmp_path / "t.csv", content, task, options)
@@ -166,7 +166,7 @@ COMMANDS = {
 }
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=30, suppress_health_check=QUIET)
 @given(content=FILES, command=st.sampled_from(sorted(COMMANDS)))
 def test_the_command_fits_any_file_or_ends_with_one_line(content, command, tmp_path):
     (tmp_path / "t.csv").write_bytes(content)
@@ -186,7 +186,7 @@ def run_folder(tmp_path_factory):
     return folder / "run"
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=30, suppress_health_check=QUIET)
 @given(content=FILES)
 def test_predictions_of_any_file_are_finite_or_end_with_one_line(content, run_folder, tmp_path):
     (tmp_path / "t.csv").write_bytes(content)
@@ -204,7 +204,7 @@ PARQUET = pl.DataFrame(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=40, suppress_health_check=QUIET)
 @given(
     spots=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
     cut=st.none() | st.integers(0),

@@ -103,14 +103,14 @@ CASES = {
 }
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=20, suppress_health_check=QUIET)
 @given(**CASES)
 def test_features_of_a_row_depend_on_that_row_alone(case, options, from_file, tmp_path):
     check_rows(*case, options, from_file, tmp_path)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=500, suppress_health_check=QUIET)
+@settings(deadline=None, max_examples=250, suppress_health_check=QUIET)
 @given(**CASES)
 def test_features_of_rows_in_thousands_of_tables(case, options, from_file, tmp_path):
     check_rows(*case, options, from_file, tmp_path)
