@@ -34,21 +34,24 @@ def params(dtype=None):
 
 def run(tx, start, n_steps=20):
     """Return the parameters after every step along gradients that change sign."""
+    return jax.jit(lambda w: walk(tx, w, n_steps))(start)
 
-    def step(carry, k):
+
+def walk(tx, start, n_steps=20):
+    """The same, traced: callers may jit several as one program."""
+
+    def waves(x):
+        numbers = np.arange(x.size).reshape(x.shape)
+        return np.stack([np.sin(3 * k + numbers) for k in range(n_steps)]).astype(x.dtype)
+
+    def step(carry, wave):
         w, state = carry
-        g = jax.tree.map(
-            lambda x: (0.3 * x + jnp.sin(3 * k + jnp.arange(x.size).reshape(x.shape))).astype(
-                x.dtype
-            ),
-            w,
-        )
+        g = jax.tree.map(lambda x, e: 0.3 * x + e, w, wave)
         updates, state = tx.update(g, state, w)
         w = optax.apply_updates(w, updates)
         return (w, state), w
 
-    steps = jnp.arange(n_steps)
-    return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), steps)[1])(start)
+    return jax.lax.scan(step, (start, tx.init(start)), jax.tree.map(waves, start))[1]
 
 
 def last(path):
@@ -56,8 +59,10 @@ def last(path):
 
 
 def one_step(tx, w, g):
-    updates, _ = jax.jit(tx.update)(g, tx.init(w), w)
-    return optax.apply_updates(w, updates)
+    def step(w, g):
+        return optax.apply_updates(w, tx.update(g, tx.init(w), w)[0])
+
+    return jax.jit(step)(w, g)
 
 
 def assert_equal(a, b, **tolerance):

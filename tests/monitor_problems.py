@@ -26,6 +26,5 @@ def tree(values, dtype=None):
 
 def measured(tx):
     """Return updates and metrics of the first step."""
-    w = tree(PARAMS)
-    updates, state = jax.jit(tx.update)(tree(GRADIENTS), tx.init(w), w)
-    return updates, read_metrics(state)
+    updates, state = jax.jit(lambda g, w: tx.update(g, tx.init(w), w))(GRADIENTS, PARAMS)
+    return jax.tree.map(np.asarray, (updates, read_metrics(state)))

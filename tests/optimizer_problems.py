@@ -25,7 +25,7 @@ def soft(v, threshold):
 
 
 def cast(tree, dtype):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
 
 
 def assert_trees_close(a, b, **tolerance):
@@ -33,7 +33,8 @@ def assert_trees_close(a, b, **tolerance):
 
 
 def largest_gap(a, b):
-    return max(jax.tree.leaves(jax.tree.map(lambda x, y: float(jnp.max(jnp.abs(x - y))), a, b)))
+    gaps = jax.tree.map(lambda x, y: float(np.abs(np.subtract(x, y)).max()), a, b)
+    return max(jax.tree.leaves(gaps))
 
 
 def walk(optimizer, start, n_steps, gradient):
@@ -56,9 +57,12 @@ def descend(optimizer, params, n_steps, gradient=slopes):
 
 def first_update(optimizer, params, gradient=None):
     """Return the update of the first step; without a gradient, of one that is zero."""
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    gradient = zeros if gradient is None else gradient
-    return optimizer.update(gradient, optimizer.init(params), params)[0]
+    zeros = jax.tree.map(np.zeros_like, params)
+
+    def update(g, w):
+        return optimizer.update(g, optimizer.init(w), w)[0]
+
+    return jax.jit(update)(zeros if gradient is None else gradient, params)
 
 
 def numpy_descend(finish, w, n_steps, gradient=slope):

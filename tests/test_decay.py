@@ -34,7 +34,12 @@ def scan(step, carry, n_steps):
     return jax.jit(lambda carry: jax.lax.scan(body, carry, length=n_steps)[1])(carry)
 
 
-@pytest.mark.parametrize("params", [ARRAY, TREE], ids=["array", "tree"])
+@pytest.mark.parametrize(
+    ("dtype", "params"),
+    [(np.float32, ARRAY), (np.float64, TREE)],
+    ids=["float32-array", "float64-tree"],
+    indirect=["dtype"],
+)
 def test_coupled_l2_with_sgd_is_decay_and_is_descent_on_the_penalized_loss(params, dtype):
     params = cast(params, dtype)
     rate, strength = 0.1, 0.7

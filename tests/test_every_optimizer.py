@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from optimizer_problems import walk
-from quick import quick
 
 from regjax import L0, L1, L2, Box, ElasticNet, GroupLasso, MaxNorm, NonNegative, UnitNorm, masks
 from regjax.transforms import (
@@ -111,17 +110,23 @@ def finite_steps(optimizers, dtype):
     return [np.isfinite(end).all(axis=(1, 2)).tolist() for end in ends]
 
 
-def test_no_optimizer_makes_nan_of_zero_weights_or_zero_gradients(dtype):
+def test_no_optimizer_makes_nan_of_zero_weights_or_zero_gradients():
     optimizers = {
         **{name: make(STRENGTH) for name, make in EVERY.items()},
         "target_norm": adamw(RATE, STRENGTH, target_norm=1.0, cautious=True),
         "lionw, target_norm": lionw(RATE, STRENGTH, target_norm=0.0),
     }
-    found = finite_steps(optimizers.values(), dtype)
+    found = finite_steps(optimizers.values(), np.float32)
     assert dict(zip(optimizers, found, strict=True)) == dict.fromkeys(optimizers, [True] * 4)
 
 
-@pytest.mark.parametrize("make", quick([prox_sgd, prox_adam, prox_adamw], prox_sgd, prox_adam))
+# With one step size for all entries, and with one for each.
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [(prox_sgd, np.float64), (prox_adam, np.float32)],
+    ids=["prox_sgd", "prox_adam"],
+    indirect=["dtype"],
+)
 def test_no_penalty_makes_nan_of_zero_groups_or_zero_gradients(make, dtype):
     names = [name for name in PENALTIES if make is not prox_adam or name != "unit_norm"]
     found = finite_steps([make(RATE, PENALTIES[name]) for name in names], dtype)

@@ -1,23 +1,19 @@
 """The monitor: its numbers by hand, and how they are read."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from monitor_problems import PARAMS, RATE, SIGN, STRENGTH, G, W, columns, measured, tree
-from quick import every_second
 
 from regjax import L1, L2, masks
 from regjax.transforms import (
     Metrics,
     adam_direction,
     adam_l2,
-    adamc,
     adamw,
     coupled_l1,
     coupled_l2,
-    lionw,
     monitor,
     prox_adam,
     prox_adamw,
@@ -50,7 +46,6 @@ def moved(v, after):
 
 # Name: (optimizer, what the loss and what the penalty contribute to the kernel, and its step).
 CASES = {
-    "sgd_l2": (sgd_l2(RATE, STRENGTH), (G, STRENGTH * W), -RATE * (G + STRENGTH * W)),
     "coupled_l1": (
         optax.chain(coupled_l1(STRENGTH), optax.sgd(RATE)),
         (G, STRENGTH * np.sign(W)),
@@ -61,16 +56,10 @@ CASES = {
         (G, STRENGTH * W),
         -RATE * np.sign(G + STRENGTH * W),
     ),
-    "sgdw": (sgdw(RATE, STRENGTH), decayed(G, STRENGTH * W), -RATE * (G + STRENGTH * W)),
     "sgdw, by the schedule": (
         sgdw(RATE, STRENGTH, scaled_by="schedule", peak_learning_rate=0.4),
         decayed(G, STRENGTH / 0.4 * W),
         -RATE * G - RATE / 0.4 * STRENGTH * W,
-    ),
-    "adamw": (
-        adamw(RATE, STRENGTH, eps=0.0),
-        decayed(SIGN, STRENGTH * W),
-        -RATE * (SIGN + STRENGTH * W),
     ),
     "adamw, to a target norm": (
         adamw(RATE, STRENGTH, eps=0.0, target_norm=2.0),
@@ -81,17 +70,6 @@ CASES = {
         adamw(RATE, STRENGTH, eps=0.0, cautious=True),
         decayed(SIGN, STRENGTH * np.where(SIGN * W >= 0, W, 0)),
         -RATE * (SIGN + STRENGTH * np.where(SIGN * W >= 0, W, 0)),
-    ),
-    "adamc": (
-        adamc(RATE, STRENGTH, eps=0.0, normalized=masks.everything, peak_learning_rate=0.2),
-        decayed(SIGN, RATE / 0.2 * STRENGTH * W),
-        -RATE * (SIGN + RATE / 0.2 * STRENGTH * W),
-    ),
-    "lionw": (lionw(RATE, STRENGTH), decayed(SIGN, STRENGTH * W), -RATE * (SIGN + STRENGTH * W)),
-    "prox_sgd": (
-        prox_sgd(RATE, L1(STRENGTH)),
-        moved(W - RATE * G, soft(W - RATE * G, RATE * STRENGTH)),
-        soft(W - RATE * G, RATE * STRENGTH) - W,
     ),
     "prox_adam": (
         proximal(adam_direction(eps=0.0), RATE, L1(STRENGTH), metric="adaptive"),
@@ -113,12 +91,11 @@ CASES = {
         (G, 0.2 * W, RATE * (G + 0.2 * W), RATE * STRENGTH * W),
         -RATE * (G + 0.2 * W + STRENGTH * W),
     ),
-    "no penalty": (optax.sgd(RATE), (G, 0 * G), -RATE * G),
     "no strength": (sgdw(RATE, 0.0), (G, 0 * G), -RATE * G),
 }
 
 
-@pytest.mark.parametrize("name", every_second(CASES))
+@pytest.mark.parametrize("name", CASES)
 def test_every_field_is_what_one_finds_by_hand(name, x64):
     tx, parts, step = CASES[name]
     updates, metrics = measured(monitor(tx))
@@ -160,19 +137,23 @@ def test_groups_in_the_metric_of_adam_are_measured_by_their_two_parts(x64):
 
 
 def test_zeros_are_those_after_the_step():
-    w = jnp.array([0.05, 0.0, 0.0, 3.0])
+    w = np.array([0.05, 0.0, 0.0, 3.0])
     tx = monitor(prox_sgd(0.1, L1(1.0)))
-    state = tx.init(w)
-    assert read_metrics(state).zeros == 2
-    _, state = tx.update(jnp.array([0.0, 0.0, 10.0, 0.0]), state, w)
-    # The first falls to zero and the third leaves it.
-    assert read_metrics(state).zeros == 2
-    _, state = tx.update(jnp.zeros(4), state, w)
-    assert read_metrics(state).zeros == 3
+
+    @jax.jit
+    def steps(w, *gradients):
+        state, zeros = tx.init(w), []
+        for g in gradients:
+            zeros.append(read_metrics(state).zeros)
+            _, state = tx.update(g, state, w)
+        return *zeros, read_metrics(state).zeros
+
+    # In the first step the first falls to zero and the third leaves it.
+    assert steps(w, np.array([0.0, 0.0, 10.0, 0.0]), np.zeros(4)) == (2, 2, 3)
 
 
 def test_before_the_first_step_the_weights_alone_are_known():
-    metrics = read_metrics(monitor(adamw(RATE, STRENGTH)).init(tree(PARAMS)))
+    metrics = read_metrics(jax.jit(monitor(adamw(RATE, STRENGTH)).init)(tree(PARAMS)))
     assert metrics.step == 0
     np.testing.assert_allclose(metrics.weight_norm["kernel"], np.linalg.norm(W), rtol=1e-6)
     assert metrics.zeros == {"kernel": 1, "bias": 1}
@@ -181,17 +162,21 @@ def test_before_the_first_step_the_weights_alone_are_known():
 
 
 def test_zero_weights_and_zero_gradients_give_no_nan():
-    w = tree(jax.tree.map(np.zeros_like, PARAMS))
-    for tx in (sgd_l2(RATE, STRENGTH), adamw(RATE, STRENGTH), prox_adam(RATE, L1(STRENGTH))):
-        wrapped = monitor(tx)
-        _, state = wrapped.update(w, wrapped.init(w), w)
+    optimizers = sgd_l2(RATE, STRENGTH), adamw(RATE, STRENGTH), prox_adam(RATE, L1(STRENGTH))
+
+    @jax.jit
+    def states(w):
+        watching = [monitor(tx) for tx in optimizers]
+        return [tx.update(w, tx.init(w), w)[1] for tx in watching]
+
+    for state in states(jax.tree.map(np.zeros_like, PARAMS)):
         for leaf in jax.tree.leaves(read_metrics(state)._replace(step=0, zeros=0)):
             assert leaf == 0
 
 
 def test_a_step_away_from_zero_weights_is_infinitely_large():
-    w, tx = jnp.zeros(2), monitor(sgdw(RATE, STRENGTH))
-    _, state = tx.update(jnp.ones(2), tx.init(w), w)
+    w, tx = np.zeros(2), monitor(sgdw(RATE, STRENGTH))
+    _, state = jax.jit(lambda g, w: tx.update(g, tx.init(w), w))(np.ones(2), w)
     assert read_metrics(state).effective_learning_rate == np.inf
     assert read_metrics(state).decay_to_gradient == 0
 
@@ -201,7 +186,7 @@ def test_a_step_away_from_zero_weights_is_infinitely_large():
 
 def test_metrics_are_found_in_any_state_and_are_a_tree_like_the_parameters():
     tx = optax.chain(optax.clip(1.0), optax.chain(monitor(adamw(RATE, STRENGTH)), optax.identity()))
-    metrics = read_metrics(tx.init(tree(PARAMS)))
+    metrics = jax.eval_shape(lambda w: read_metrics(tx.init(w)), PARAMS)
     assert isinstance(metrics, Metrics)
     for field in Metrics._fields[1:]:
         assert set(getattr(metrics, field)) == {"kernel", "bias"}
@@ -217,10 +202,10 @@ def test_metrics_are_found_in_any_state_and_are_a_tree_like_the_parameters():
 )
 def test_no_monitor_or_several_raise(tx, found):
     with pytest.raises(ValueError, match=f"Expected one monitor .* found {found}"):
-        read_metrics(tx.init(tree(PARAMS)))
+        jax.eval_shape(lambda w: read_metrics(tx.init(w)), PARAMS)
 
 
 def test_missing_params_raise():
-    tx, w = monitor(optax.sgd(RATE)), jnp.ones(2)
+    tx, w = monitor(optax.sgd(RATE)), np.ones(2)
     with pytest.raises(ValueError, match="params"):
-        tx.update(w, tx.init(w))
+        jax.eval_shape(lambda w: tx.update(w, tx.init(w)), w)

@@ -1,12 +1,10 @@
 """Where the monitor may stand: in chains, around and inside other transformations, in lanes."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from monitor_problems import GRADIENTS, PARAMS, RATE, STRENGTH, G, W, measured, tree
-from quick import every_second
 
 from regjax import L1, masks
 from regjax.transforms import adamw, monitor, proximal, read_metrics, sgdw, with_master_weights
@@ -35,15 +33,13 @@ WRAPPED = {
         lambda learning_rate, lambda_: monitor(sgdw(learning_rate, lambda_))
     )(RATE, STRENGTH),
     "around master weights": lambda: monitor(with_master_weights(sgdw(RATE, STRENGTH))),
-    "inside master weights": lambda: with_master_weights(monitor(sgdw(RATE, STRENGTH))),
-    "around a chain": lambda: monitor(optax.chain(optax.identity(), sgdw(RATE, STRENGTH))),
     "around a masked": lambda: monitor(
         optax.masked(sgdw(RATE, STRENGTH), {"kernel": True, "bias": True})
     ),
 }
 
 
-@pytest.mark.parametrize("name", every_second(WRAPPED))
+@pytest.mark.parametrize("name", WRAPPED)
 def test_the_ratio_is_known_through_other_transformations(name, x64):
     _, metrics = measured(WRAPPED[name]())
     ratio = STRENGTH * np.linalg.norm(W) / np.linalg.norm(G)
@@ -52,14 +48,13 @@ def test_the_ratio_is_known_through_other_transformations(name, x64):
 
 
 def test_inside_multi_steps_it_measures_the_accumulated_step(x64):
-    w = tree(PARAMS)
     tx = optax.MultiSteps(monitor(sgdw(RATE, STRENGTH)), 2)
-    update, state = jax.jit(tx.update), tx.init(w)
+    update, state = jax.jit(tx.update), jax.jit(tx.init)(PARAMS)
     # The mean of 0 and twice the gradient is the gradient.
-    updates, state = update(jax.tree.map(jnp.zeros_like, w), state, w)
+    updates, state = update(jax.tree.map(np.zeros_like, PARAMS), state, PARAMS)
     assert read_metrics(state).step == 0
     np.testing.assert_array_equal(updates["kernel"], 0)
-    updates, state = update(jax.tree.map(lambda g: 2.0 * jnp.asarray(g), GRADIENTS), state, w)
+    updates, state = update(jax.tree.map(lambda g: 2.0 * g, GRADIENTS), state, PARAMS)
     metrics = read_metrics(state)
     assert metrics.step == 1
     np.testing.assert_allclose(updates["kernel"], -RATE * (G + STRENGTH * W), rtol=1e-12)
@@ -84,16 +79,16 @@ def test_around_multi_steps_it_raises_and_says_what_to_do(wrap):
 
 
 def test_around_another_conditional_it_raises_at_the_first_update():
-    w, tx = tree(PARAMS), monitor(optax.apply_if_finite(adamw(RATE, STRENGTH), 3))
-    state = tx.init(w)
+    w, tx = tree(PARAMS), monitor(optax.apply_if_finite(sgdw(RATE, STRENGTH), 3))
+    state = jax.jit(tx.init)(w)
     with pytest.raises(ValueError, match="Put the monitor inside"):
         tx.update(tree(GRADIENTS), state, w)
     with pytest.raises(jax.errors.UnexpectedTracerError):
         jax.jit(tx.update)(tree(GRADIENTS), state, w)
-    inside = optax.apply_if_finite(monitor(adamw(RATE, STRENGTH)), 3)
+    inside = optax.apply_if_finite(monitor(sgdw(RATE, STRENGTH)), 3)
     _, metrics = measured(inside)
-    ratio = STRENGTH * np.linalg.norm(W) / 2
-    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-4)
+    ratio = STRENGTH * np.linalg.norm(W) / np.linalg.norm(G)
+    np.testing.assert_allclose(metrics.decay_to_gradient["kernel"], ratio, rtol=1e-6)
 
 
 def test_around_an_optimizer_of_optax_that_takes_no_extra_arguments_the_ratio_is_zero():
@@ -107,8 +102,8 @@ def test_extra_arguments_reach_the_optimizer_beside_the_watch():
         return jax.tree.map(lambda g: g * value, updates), state
 
     direction = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
-    tx, w = monitor(proximal(direction, RATE, L1(0.0))), jnp.ones(3)
-    updates, _ = tx.update(w, tx.init(w), w, value=3.0)
+    tx, w = monitor(proximal(direction, RATE, L1(0.0))), np.ones(3)
+    updates, _ = jax.jit(lambda w: tx.update(w, tx.init(w), w, value=3.0))(w)
     np.testing.assert_allclose(updates, -0.3 * w, rtol=1e-6)
 
 
@@ -121,28 +116,29 @@ def test_strengths_map_in_one_trace_with_their_metrics(x64):
         _, state = tx.update(tree(GRADIENTS), tx.init(w), w)
         return state.metrics.decay_to_gradient["kernel"]
 
-    grid = jnp.array([0.0, 0.1, 0.5])
+    grid = np.array([0.0, 0.1, 0.5])
     lanes = jax.jit(jax.vmap(ratio))(grid)
     assert len(traces) == 1
     np.testing.assert_allclose(lanes, grid * np.linalg.norm(W) / 2, rtol=1e-12)
 
 
 def test_lanes_may_have_step_counts_of_their_own():
-    tx, w = monitor(sgdw(RATE, STRENGTH), every=2), jnp.array([3.0, 4.0])
-    _, once = tx.update(jnp.ones(2), tx.init(w), w)
-    states = jax.tree.map(lambda a, b: jnp.stack([a, b]), tx.init(w), once)
-    _, states = jax.jit(jax.vmap(lambda s: tx.update(jnp.zeros(2), s, w)))(states)
+    tx, w = monitor(sgdw(RATE, STRENGTH), every=2), np.array([3.0, 4.0])
+    init, update = jax.jit(tx.init), jax.jit(lambda g, state: tx.update(g, state, w)[1])
+    once = update(np.ones(2), init(w))
+    states = jax.tree.map(lambda a, b: np.stack([a, b]), init(w), once)
+    states = jax.jit(jax.vmap(lambda s: update(np.zeros(2), s)))(states)
     np.testing.assert_array_equal(states.step, [1, 2])
     np.testing.assert_array_equal(states.metrics.step, [1, 1])
     np.testing.assert_allclose(states.metrics.gradient_norm, [0, np.sqrt(2)], rtol=1e-6)
 
 
 def test_parts_that_see_some_leaves_alone_are_added_where_they_belong(x64):
-    w = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([[1.0], [2.0]]), "c": jnp.ones(1)}
-    g = jax.tree.map(jnp.ones_like, w)
+    w = {"a": np.array([3.0, 4.0]), "b": np.array([[1.0], [2.0]]), "c": np.ones(1)}
+    g = jax.tree.map(np.ones_like, w)
     parts = {"x": sgdw(RATE, 0.5, mask=masks.everything), "y": optax.sgd(RATE)}
     tx = monitor(optax.partition(parts, {"a": "y", "b": "x", "c": "x"}))
-    _, state = tx.update(g, tx.init(w), w)
+    _, state = jax.jit(lambda g, w: tx.update(g, tx.init(w), w))(g, w)
     found = read_metrics(state).decay_to_gradient
     assert found["a"] == 0
     np.testing.assert_allclose(found["b"], 0.5 * np.sqrt(5) / np.sqrt(2), rtol=1e-12)

@@ -6,19 +6,16 @@ import numpy as np
 import optax
 import pytest
 from monitor_problems import PARAMS, RATE, STRENGTH, W, columns, tree
-from quick import quick
 
 from regjax import L1, MaxNorm, masks
 from regjax.transforms import (
     adam_l2,
-    adamc,
     adamw,
     lionw,
     monitor,
     muonw,
     prox_adam,
     prox_adamw,
-    prox_sgd,
     read_metrics,
     sgd_l2,
     sgdw,
@@ -27,13 +24,9 @@ from regjax.transforms import (
 
 OPTIMIZERS = {
     "sgd_l2": sgd_l2(RATE, STRENGTH, momentum=0.9),
-    "sgdw": sgdw(RATE, STRENGTH, momentum=0.9),
-    "adam_l2": adam_l2(RATE, STRENGTH),
     "adamw": adamw(RATE, STRENGTH, cautious=True, target_norm=0.5),
-    "adamc": adamc(RATE, STRENGTH, normalized=masks.everything),
     "lionw": lionw(RATE, STRENGTH),
     "muonw": muonw(RATE, STRENGTH, ns_steps=1),
-    "prox_sgd": prox_sgd(RATE, L1(STRENGTH)),
     "prox_adam": prox_adam(RATE, columns(STRENGTH), mask=masks.by_path("kernel")),
     "prox_adamw": prox_adamw(RATE, MaxNorm(1.0, axis=0), mask=masks.by_path("kernel")),
     "adam": optax.adam(RATE),
@@ -41,42 +34,37 @@ OPTIMIZERS = {
 }
 
 
-def descend(tx, start, n_steps=7):
-    """Return the parameters and states after every step."""
+def walk(tx, start, n_steps=7):
+    """Return the parameters and states after every step; traces, so that callers may jit."""
 
-    def step(carry, k):
+    def step(carry, wave):
         w, state = carry
-        g = jax.tree.map(lambda x: (0.3 * x + jnp.sin(2.0 * k)).astype(x.dtype), w)
-        updates, state = tx.update(g, state, w)
+        updates, state = tx.update(jax.tree.map(lambda x: 0.3 * x + wave, w), state, w)
         w = optax.apply_updates(w, updates)
         return (w, state), (w, state)
 
-    steps = jnp.arange(n_steps)
-    return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), steps)[1])(start)
+    waves = np.sin(2.0 * np.arange(n_steps)).astype(jax.tree.leaves(start)[0].dtype)
+    return jax.lax.scan(step, (start, tx.init(start)), waves)[1]
 
 
-@pytest.mark.parametrize("name", quick(OPTIMIZERS, "adamw", "prox_adamw"))
-def test_the_monitored_steps_are_the_same_and_so_is_the_inner_state(name):
+@pytest.mark.parametrize("name", ["sgd_l2", "adamw", "prox_adam"])
+def test_the_monitored_steps_are_the_same_and_so_is_the_inner_state(name, x64):
     tx = OPTIMIZERS[name]
-    w, g = tree(PARAMS), tree(jax.tree.map(np.sin, PARAMS))
-    watching = monitor(tx, every=3)
-    expected = tx.update(g, tx.init(w), w)
-    updates, state = watching.update(g, watching.init(w), w)
-    assert jax.tree.structure((updates, state.optimizer)) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, (updates, state.optimizer), expected)
-    # Compiled as a whole, two programs may round a product and a sum once or twice.
-    plain, inner = descend(tx, w)
-    watched, state = descend(watching, w)
+    expected, (watched, state) = jax.jit(lambda w: [walk(tx, w), walk(monitor(tx, every=3), w)])(
+        tree(PARAMS)
+    )
+    found = watched, state.optimizer
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    # In one program too, a product and a sum may be rounded once or twice.
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-        (plain, inner),
-        (watched, state.optimizer),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14), found, expected
     )
 
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_first_of_every_so_many_steps_is_measured(every):
-    path, state = descend(monitor(adamw(RATE, STRENGTH), every), tree(PARAMS))
+    tx = monitor(adamw(RATE, STRENGTH), every)
+    path, state = jax.jit(lambda w: walk(tx, w))(tree(PARAMS))
     last_measured = [k - (k - 1) % every for k in range(1, 8)]
     np.testing.assert_array_equal(state.step, np.arange(1, 8))
     np.testing.assert_array_equal(state.metrics.step, last_measured)
@@ -95,14 +83,14 @@ def test_intervals_that_are_none_raise(every):
         monitor(optax.sgd(RATE), every)
 
 
-@pytest.mark.parametrize("every", [1, 10])
-def test_its_state_can_be_donated(every):
-    tx = monitor(adamw(RATE, STRENGTH), every)
+def test_its_state_can_be_donated():
+    tx = monitor(adamw(RATE, STRENGTH), 10)
     w = tree(PARAMS)
     step = jax.jit(lambda w, s: tx.update(w, s, w)[1], donate_argnums=1)
-    buffers = jax.tree.leaves(tx.init(w))
+    state = tx.init(w)
+    buffers = jax.tree.leaves(state)
     assert len({x.unsafe_buffer_pointer() for x in buffers}) == len(buffers)
-    assert int(step(w, tx.init(w)).step) == 1
+    assert int(step(w, state).step) == 1
 
 
 # --- dtypes and structures stay ---
@@ -120,8 +108,8 @@ def test_states_keep_structure_and_dtype_under_scan_and_cond(name):
     tx = STABLE[name]
     w = {
         "kernel": jnp.asarray(W, jnp.bfloat16),
-        "bias": jnp.ones(2),
-        "half": {"kernel": jnp.ones((2, 2), jnp.float16)},
+        "bias": np.ones(2, np.float32),
+        "half": {"kernel": np.ones((2, 2), np.float16)},
     }
 
     # scan and cond raise themselves when a state changes shape or dtype; nothing is run.
@@ -139,9 +127,9 @@ def test_states_keep_structure_and_dtype_under_scan_and_cond(name):
 
 
 def test_metrics_of_short_weights_are_float32():
-    w = jnp.ones((100, 100), jnp.bfloat16)
+    w = np.ones((100, 100), jnp.bfloat16)
     tx = monitor(sgdw(RATE, STRENGTH))
-    _, state = tx.update(w, tx.init(w), w)
+    _, state = jax.jit(lambda w: tx.update(w, tx.init(w), w))(w)
     metrics = read_metrics(state)
     assert metrics.zeros.dtype == metrics.step.dtype == jnp.int32
     for value in metrics._replace(step=jnp.float32(0), zeros=jnp.float32(0)):
@@ -153,7 +141,11 @@ def test_metrics_of_short_weights_are_float32():
 
 @pytest.mark.parametrize("every", [1, 2])
 def test_gradients_wider_than_the_weights_do_not_widen_the_metrics(every, x64):
-    w, tx = jnp.ones(2, jnp.float32), monitor(optax.sgd(RATE), every)
-    state = tx.init(w)
-    _, after = tx.update(jnp.ones(2, jnp.float64), state, w)
-    assert [x.dtype for x in after.metrics] == [x.dtype for x in state.metrics]
+    w, tx = np.ones(2, np.float32), monitor(optax.sgd(RATE), every)
+
+    def metrics(g, w):
+        state = tx.init(w)
+        return state.metrics, tx.update(g, state, w)[1].metrics
+
+    before, after = jax.eval_shape(metrics, np.ones(2), w)
+    assert [x.dtype for x in after] == [x.dtype for x in before]
