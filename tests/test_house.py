@@ -1,8 +1,10 @@
 """The house: imports flow one way, the cores need little, and every public name explains itself."""
 
 import ast
+import functools
 import importlib
 import inspect
+import json
 import pathlib
 import pickle
 import rlcompleter
@@ -164,9 +166,13 @@ def test_no_dataclass_is_registered_in_the_way_that_jit_mistakes_for_another():
 
 # What a lasso path must not cost: jax, and whatever else is not NumPy.
 HEAVY = {"jax", "jaxlib", "optax", "chex", "scipy", *EXTRAS, *OTHERS_FRAMEWORKS}
-LASSO = """
-import numpy as np
+# In one process, step by step, and what is loaded after each.
+STEPS = f"""
+import json, sys
 import regjax
+print(json.dumps(list(sys.modules)))
+
+import numpy as np
 X = np.random.default_rng(0).normal(size=(442, 10))
 assert regjax.lasso_path(X, X[:, 0]).coef.shape == (100, 10)
 assert regjax.paths.lasso_cv(X, X[:, 0]).coef[0] > 0
@@ -174,28 +180,51 @@ assert regjax.elastic_net_cv(X, X[:, 0], l1_ratio=[0.5, 1.0], folds=3).coef[0] >
 assert regjax.ridge_path(X, X[:, 0]).coef.shape == (100, 10)
 wide = X.reshape(34, 130)
 assert regjax.lasso_cv(wide, wide[:, 0]).coef[0] > 0
+print(json.dumps(list(sys.modules)))
+
+import {", ".join(f"regjax.{room}" for room in CORE)}
+print(json.dumps(list(sys.modules)))
+"""
+# What is told of the extras where none is there: by names of the package, and by its rooms.
+BARE = f"""
+import json, sys
+sys.modules.update(dict.fromkeys({EXTRAS}))
+import importlib, inspect, regjax
+from regjax import *
+assert L1 is regjax.penalties.L1
+
+def hint(room, load, *given):
+    try:
+        load(*given)
+    except ModuleNotFoundError as error:
+        assert f"regjax.{{room}} needs {{error.name}}; install" in str(error), error
+        return [room, str(error).rsplit(maxsplit=1)[1]]
+
+lazy = regjax._HOMES.keys() - set(regjax.__all__)
+print(json.dumps([found for name in lazy if (found := hint(name, getattr, regjax, name))]))
+inspect.getmembers(regjax)
+modules = [(room, f"regjax.{{room}}{{part}}") for room in regjax._EXTRAS for part in ("", "._part")]
+print(json.dumps([hint(room, importlib.import_module, module) for room, module in modules]))
 """
 
 
-def run(code):
-    """Return what code prints in a process of its own, as a list of words."""
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-
-
-def loaded_by(code):
-    return set(run(f"{code}\nimport sys\nprint(*sys.modules)"))
+@functools.cache
+def told_by(code):
+    """Return what each line says that a process of its own prints."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_importing_the_library_loads_nothing_else():
-    loaded = loaded_by("import regjax")
+    loaded = set(told_by(STEPS)[0])
     assert {module for module in loaded if module.split(".")[0] == "regjax"} == {"regjax"}
     assert not {*HEAVY, "numpy"} & loaded
 
 
 def test_paths_and_their_cross_validation_run_on_numpy_alone():
-    loaded = loaded_by(LASSO)
+    loaded = set(told_by(STEPS)[1])
     assert "numpy" in loaded
     assert not HEAVY & loaded
     rooms = {module.split(".")[1] for module in loaded if module.startswith("regjax.")}
@@ -203,11 +232,22 @@ def test_paths_and_their_cross_validation_run_on_numpy_alone():
 
 
 def test_the_cores_load_no_extra():
-    loaded = loaded_by("import " + ", ".join(f"regjax.{room}" for room in CORE))
+    loaded = set(told_by(STEPS)[2])
     assert "regjax.regression" in loaded
     assert not {*EXTRAS, *OTHERS_FRAMEWORKS} & loaded
     lazy = {f"regjax.{room}" for room, i in ROW.items() if i > ROW["regression"]}
     assert not lazy & loaded
+
+
+def test_without_the_extras_the_rest_is_whole():
+    sweep = ["datasets", "fits", "load", "sweep", "sweeps", "tables"]
+    own = {room: f"'regjax[{room}]'" for room in ("plots", "sklearn")}
+    assert dict(told_by(BARE)[0]) == own | dict.fromkeys(sweep, "'regjax[sweep]'")
+
+
+def test_whatever_is_imported_without_an_extra_names_it():
+    expected = [[room, f"'regjax[{extra}]'"] for room, (extra, _) in regjax._EXTRAS.items()]
+    assert told_by(BARE)[1] == [hint for hint in expected for _ in range(2)]
 
 
 def test_type_checkers_see_the_table_of_rooms():
@@ -254,45 +294,6 @@ def test_rooms_of_an_extra_say_what_they_load(room):
     packages = {module.split(".")[0] for node in body for module in imports(node)}
     _, needs = regjax._EXTRAS[room]
     assert packages - CORE_NEEDS - sys.stdlib_module_names == set(needs)
-
-
-def test_without_the_extras_the_rest_is_whole():
-    words = run(f"""
-import sys
-sys.modules.update(dict.fromkeys({EXTRAS}))
-import inspect, regjax
-from regjax import *
-assert L1 is regjax.penalties.L1
-for name in regjax._HOMES.keys() - set(regjax.__all__):
-    try:
-        getattr(regjax, name)
-    except ModuleNotFoundError as error:
-        assert f"regjax.{{name}} needs {{error.name}}; install" in str(error), error
-        print(name, str(error).rsplit(maxsplit=1)[1])
-inspect.getmembers(regjax)
-""")
-    hints = dict(zip(words[::2], words[1::2], strict=True))
-    sweep = ["datasets", "fits", "load", "sweep", "sweeps", "tables"]
-    own = {room: f"'regjax[{room}]'" for room in ("plots", "sklearn")}
-    assert hints == own | dict.fromkeys(sweep, "'regjax[sweep]'")
-
-
-def test_whatever_is_imported_without_an_extra_names_it():
-    words = run(f"""
-import sys
-sys.modules.update(dict.fromkeys({EXTRAS}))
-import importlib, regjax
-for room in regjax._EXTRAS:
-    for module in (f"regjax.{{room}}", f"regjax.{{room}}._part"):
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            assert f"regjax.{{room}} needs {{error.name}}; install" in str(error), error
-            print(room, str(error).rsplit(maxsplit=1)[1])
-""")
-    hints = dict(zip(words[::2], words[1::2], strict=True))
-    assert len(words) == 4 * len(regjax._EXTRAS)
-    assert hints == {room: f"'regjax[{extra}]'" for room, (extra, _) in regjax._EXTRAS.items()}
 
 
 # --- names and their texts ---
