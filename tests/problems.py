@@ -18,13 +18,11 @@ _VECTOR = np.array([1.5, 0.0, -2.0, 0.25, 0.0])
 _MATRIX = np.array([[0.5, -1.0], [0.0, 3.0], [-0.125, 0.75]])
 WEIGHTS = {
     "vector": _VECTOR,
-    "single": np.array([-0.75]),
-    "zeros": np.zeros(5),
     "matrix": _MATRIX,
     "dict": {"bias": _VECTOR, "kernel": _MATRIX},
     "nested": {
         "head": (np.array(-0.5), np.zeros(5)),
-        "layers": [{"w": _MATRIX, "b": np.zeros(1)}, {"w": -2 * _MATRIX, "b": np.ones(1)}],
+        "layers": [{"w": _MATRIX, "b": np.ones(1)}],
     },
 }
 
@@ -130,7 +128,8 @@ def _elastic_net(l1_ratio):
 
 def _group_lasso(name, weights, closed_weights):
     def extra(w):
-        return group_labels(w), N_GROUPS, weights
+        # A copy: programs of both precisions do not share an array that they hold as a constant.
+        return group_labels(w), N_GROUPS, None if weights is None else weights.copy()
 
     return PenaltyCase(
         name,
@@ -236,7 +235,7 @@ PENALTIES = [
     PenaltyCase(
         "masked_group_lasso",
         lambda s, w: rj.mask_penalty(
-            rj.GroupLasso(s, group_labels(w), N_GROUPS, GROUP_WEIGHTS), all_but_the_first(w)
+            rj.GroupLasso(s, group_labels(w), N_GROUPS, GROUP_WEIGHTS.copy()), all_but_the_first(w)
         ),
         lambda x, s: s * np.sum(GROUP_WEIGHTS * group_norms(rest(x))),
         separable=False,
@@ -245,13 +244,23 @@ PENALTIES = [
 ]
 
 STRENGTH = 0.7
-SLOW = pytest.mark.slow
 
 
 def cases(keep=lambda case: True):
     """Run a test on the rows of PENALTIES that `keep` holds of."""
     kept = [case for case in PENALTIES if keep(case)]
     return pytest.mark.parametrize("case", kept, ids=[case.name for case in kept])
+
+
+def by_turns(keep=lambda case: True, first=np.float32):
+    """Run a test on the rows that `keep` holds of, each in one of the two precisions by turns."""
+    kinds = (np.float32, np.float64) if first == np.float32 else (np.float64, np.float32)
+    rows = [
+        pytest.param(case, kinds[i % 2], id=f"{case.name}-{kinds[i % 2].__name__}")
+        for i, case in enumerate(PENALTIES)
+        if keep(case)
+    ]
+    return pytest.mark.parametrize(("case", "dtype"), rows, indirect=["dtype"])
 
 
 every = cases()
@@ -261,13 +270,11 @@ per_leaf = cases(lambda case: case.per_leaf and case.has_strength)
 separable = cases(lambda case: case.separable)
 diagonal = cases(lambda case: case.diagonal)
 pure = cases(lambda case: case.pure is not None)
-# The nested tree holds the shapes of the others.
+# Zeros in the shapes of the nested tree share its programs.
 weights = pytest.mark.parametrize(
     "weights",
-    [
-        pytest.param(w, id=name, marks=() if name in ("single", "zeros", "nested") else SLOW)
-        for name, w in WEIGHTS.items()
-    ],
+    [WEIGHTS["nested"], jax.tree.map(np.zeros_like, WEIGHTS["nested"])],
+    ids=["nested", "zeros"],
 )
 
 

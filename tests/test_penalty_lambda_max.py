@@ -14,16 +14,19 @@ from problems import (
 
 import regjax as rj
 
+lambda_max_of = jax.jit(lambda penalty, gradient: penalty.lambda_max(gradient))
+prox_of = jax.jit(lambda penalty, v: penalty.prox(v))
+
 
 @with_strength
-@pytest.mark.parametrize("name", ["vector", "matrix", "dict"])
+@pytest.mark.parametrize("name", ["vector", "dict"])
 def test_zero_is_optimal_at_lambda_max_and_not_just_below(case, name, x64):
-    gradient = as_dtype(WEIGHTS[name], np.float64)
-    largest = float(case.bind(STRENGTH, gradient).lambda_max(gradient))
-    step = jax.tree.map(jnp.negative, gradient)
+    gradient = WEIGHTS[name]
+    largest = float(lambda_max_of(case.bind(STRENGTH, gradient), gradient))
+    step = jax.tree.map(np.negative, gradient)
 
     def anything_moves(strength):
-        after = as_float64(case.bind(strength, gradient).prox(step))
+        after = as_float64(prox_of(case.bind(strength, gradient), step))
         # A leaf that a mask leaves out moves whatever the strength.
         penalised = [p for p, s in zip(after, as_float64(step), strict=True) if np.any(p != s)]
         assert penalised
@@ -57,23 +60,25 @@ PAIR, SPLIT = np.array([0, 0]), np.array([0, 1])
     ids=lambda x: type(x).__name__,
 )
 def test_lambda_max_equals_the_value_by_hand(penalty, expected):
-    gradient = {"a": jnp.array([-3.0, 0.0]), "b": jnp.array([4.0])}
-    np.testing.assert_allclose(penalty.lambda_max(gradient), expected, rtol=1e-6)
+    gradient = {"a": np.float32([-3.0, 0.0]), "b": np.float32([4.0])}
+    found = jax.jit(lambda gradient: penalty.lambda_max(gradient))(gradient)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @with_strength
 def test_lambda_max_of_a_zero_gradient_is_zero(case):
     gradient = as_dtype({"a": np.zeros(5), "b": np.zeros((3, 2))}, np.float32)
-    assert case.bind(STRENGTH, gradient).lambda_max(gradient) == 0
+    assert float(lambda_max_of(case.bind(STRENGTH, gradient), gradient)) == 0
 
 
 @with_strength
 def test_lambda_max_passes_over_empty_leaves(case):
-    gradient = {"a": jnp.array([0.5]), "b": jnp.array([3.0, 4.0]), "empty": jnp.zeros(0)}
-    without = {"a": jnp.array([0.5]), "b": jnp.array([3.0, 4.0])}
-    assert case.bind(1.0, gradient).lambda_max(gradient) == case.bind(1.0, without).lambda_max(
-        without
+    without = {"a": np.float32([0.5]), "b": np.float32([3.0, 4.0])}
+    gradient = {**without, "empty": np.zeros(0, np.float32)}
+    with_it, without_it = (
+        float(lambda_max_of(case.bind(1.0, tree), tree)) for tree in (gradient, without)
     )
+    assert with_it == without_it
 
 
 def test_a_constraint_has_no_lambda_max():

@@ -15,16 +15,14 @@ from problems import (
     as_dtype,
     as_float64,
     assert_close,
+    by_turns,
     cases,
     diagonal,
     every,
     group_labels,
     separable,
     tolerance,
-    weights,
-    with_gradient,
 )
-from quick import one_dtype, quick
 
 import regjax as rj
 
@@ -32,17 +30,21 @@ import regjax as rj
 prox_of = jax.jit(lambda penalty, *arguments: penalty.prox(*arguments))
 
 
-@with_gradient
-@weights
-@pytest.mark.parametrize("step_size", quick([0.25, 3.0], 3.0))
-@one_dtype
-def test_prox_satisfies_the_optimality_condition_off_zero(case, weights, step_size, dtype):
-    v = as_dtype(jax.tree.map(lambda x: 2 * x + 0.5, weights), dtype)
-    penalty = case.bind(STRENGTH, v)
-    p = penalty.prox(v, step_size)
-    for x, y, g in zip(as_float64(v), as_float64(p), as_float64(penalty.gradient(p)), strict=True):
-        residual = np.where(y != 0, (y - x) / step_size + g, 0)
-        np.testing.assert_allclose(residual, 0, atol=8 * tolerance(dtype))
+@by_turns(lambda case: case.has_gradient, first=np.float64)
+def test_prox_satisfies_the_optimality_condition_off_zero(case, dtype):
+    v = as_dtype(jax.tree.map(lambda x: 2 * x + 0.5, WEIGHTS["nested"]), dtype)
+
+    @jax.jit
+    def found(v, step_size):
+        penalty = case.bind(STRENGTH, v)
+        p = penalty.prox(v, step_size)
+        return p, penalty.gradient(p)
+
+    for step_size in (0.25, 3.0):
+        found_at = map(as_float64, found(v, step_size))
+        for x, y, g in zip(as_float64(v), *found_at, strict=True):
+            residual = np.where(y != 0, (y - x) / step_size + g, 0)
+            np.testing.assert_allclose(residual, 0, atol=8 * tolerance(dtype))
 
 
 @separable
@@ -51,7 +53,7 @@ def test_prox_is_the_minimiser_on_a_grid(case, step_size, x64):
     grid = np.linspace(-3, 3, 2401)
     penalties = np.array([case.closed_form([np.array([w])], STRENGTH) for w in grid])
     for v in (-2.5, -1.3, -0.4, 0.0, 0.15, 0.9, 2.0):
-        p = float(case.bind(STRENGTH, np.zeros(1)).prox(jnp.array([v]), step_size)[0])
+        p = float(prox_of(case.bind(STRENGTH, np.zeros(1)), np.array([v]), step_size)[0])
 
         def objective(w, v=v):
             return (w - v) ** 2 / (2 * step_size) + case.closed_form([np.array([w])], STRENGTH)
@@ -64,7 +66,7 @@ def test_prox_is_the_minimiser_on_a_grid(case, step_size, x64):
 
 
 finite = st.floats(-8, 8, width=32)
-shaped = st.sampled_from([(1,), (5,), (3, 2)])
+shaped = st.sampled_from([(1,), (3, 2)])
 vectors = shaped.flatmap(lambda shape: arrays(np.float64, shape, elements=finite))
 pairs = shaped.flatmap(lambda shape: st.tuples(*2 * [arrays(np.float64, shape, elements=finite)]))
 positive = st.sampled_from([0.1, 0.5, 1.0, 4.0])
@@ -104,7 +106,7 @@ def test_moreau_l1_prox_and_the_projection_onto_the_dual_box_add_to_the_identity
     v, strength, step_size
 ):
     with jax.enable_x64(True):
-        p = np.asarray(rj.l1_prox(jnp.asarray(v), strength, step_size))
+        p = np.asarray(prox_of(rj.L1(strength), v, step_size))
     projection = np.clip(v / step_size, -strength, strength)
     np.testing.assert_allclose(p + step_size * projection, v, rtol=1e-14, atol=1e-14)
 
@@ -117,7 +119,7 @@ def test_moreau_group_prox_and_the_projection_onto_the_dual_balls_add_to_the_ide
     labels = group_labels(v)
     with jax.enable_x64(True):
         penalty = rj.GroupLasso(strength, labels, N_GROUPS, GROUP_WEIGHTS)
-        p = np.asarray(penalty.prox(jnp.asarray(v), step_size))
+        p = np.asarray(prox_of(penalty, v, step_size))
     dual = v / step_size
     norms = np.sqrt([np.sum(dual[labels == g] ** 2) for g in range(N_GROUPS)])
     radii = strength * GROUP_WEIGHTS
@@ -125,11 +127,10 @@ def test_moreau_group_prox_and_the_projection_onto_the_dual_balls_add_to_the_ide
     np.testing.assert_allclose(p + step_size * dual * shrink[labels], v, rtol=1e-12, atol=1e-12)
 
 
-@cases(lambda case: case.gives_zeros)
+@by_turns(lambda case: case.gives_zeros)
 def test_prox_returns_exact_zeros(case, dtype):
     v = as_dtype(np.array([-0.01, -0.02, -0.03, -0.02, -0.01]), dtype)
-    p = case.bind(STRENGTH, v).prox(v)
-    np.testing.assert_array_equal(np.asarray(p), 0)
+    np.testing.assert_array_equal(prox_of(case.bind(STRENGTH, v), v, 1.0), 0)
 
 
 def test_l2_prox_returns_no_zeros(dtype):
@@ -139,23 +140,23 @@ def test_l2_prox_returns_no_zeros(dtype):
 
 @every
 def test_nan_does_not_vanish_in_a_prox(case):
-    v = jnp.array([jnp.nan, 0.1, 0.1, 0.1, 0.1])
+    v = np.array([np.nan, 0.1, 0.1, 0.1, 0.1], np.float32)
     penalty = case.bind(STRENGTH, v)
-    assert np.isnan(penalty.prox(v)[0])
+    assert np.isnan(np.asarray(prox_of(penalty, v, 1.0))[0])
     if case.diagonal:
-        assert np.isnan(penalty.prox(v, jnp.ones(5))[0])
+        assert np.isnan(np.asarray(prox_of(penalty, v, np.ones(5, np.float32)))[0])
 
 
 # --- a step size per coordinate: a diagonal metric ---------------------------------------
 
 
-@separable
+@by_turns(lambda case: case.separable)
 def test_an_array_step_size_is_one_scalar_step_per_coordinate(case, dtype):
     v = as_dtype(np.array([1.5, -0.4, 2.0, 0.25, -3.0]), dtype)
     steps = as_dtype(np.array([0.1, 0.5, 1.0, 2.0, 4.0]), dtype)
     penalty = case.bind(STRENGTH, v)
-    one_by_one = [penalty.prox(v, float(step))[i] for i, step in enumerate(steps)]
-    assert_close(penalty.prox(v, steps), jnp.stack(one_by_one), tolerance(dtype))
+    one_by_one = [np.asarray(prox_of(penalty, v, step))[i] for i, step in enumerate(steps.tolist())]
+    assert_close(prox_of(penalty, v, steps), np.stack(one_by_one), tolerance(dtype))
 
 
 @cases(lambda case: not case.diagonal)
@@ -174,10 +175,11 @@ def test_an_attribute_tells_whether_a_step_per_coordinate_is_allowed(case):
 def test_step_sizes_may_be_a_tree_prefix(case):
     v = as_dtype(WEIGHTS["nested"], np.float32)
     penalty = case.bind(STRENGTH, v)
-    by_layer = penalty.prox(v, {"head": 0.5, "layers": [2.0, {"w": 0.1, "b": 1.0}]})
-    assert_close(by_layer["head"], penalty.prox(v, 0.5)["head"], 0)
-    assert_close(by_layer["layers"][0], penalty.prox(v, 2.0)["layers"][0], 0)
-    assert_close(by_layer["layers"][1]["w"], penalty.prox(v, 0.1)["layers"][1]["w"], 0)
+    by_layer = prox_of(penalty, v, {"head": 0.5, "layers": [{"w": 0.1, "b": 2.0}]})
+    assert_close(by_layer["head"], prox_of(penalty, v, 0.5)["head"], 0)
+    for name, step in (("w", 0.1), ("b", 2.0)):
+        expected = prox_of(penalty, v, step)["layers"][0][name]
+        assert_close(by_layer["layers"][0][name], expected, 0)
 
 
 @diagonal
@@ -213,38 +215,47 @@ def test_no_point_beats_the_prox_in_a_diagonal_metric(case, data, pair, strength
         assert objective(p) <= objective(other) + slack
 
 
-@diagonal
-@pytest.mark.parametrize("step", quick([0.0, 0.3, 2.0], 0.0, 0.3))
-@one_dtype
-def test_equal_steps_are_one_step(case, step, dtype):
+@by_turns(lambda case: case.diagonal)
+def test_equal_steps_are_one_step(case, dtype):
     v = as_dtype(WEIGHTS["nested"], dtype)
-    penalty = case.bind(STRENGTH, v)
-    steps = jax.tree.map(lambda x: jnp.full_like(x, step), v)
-    assert_close(penalty.prox(v, steps), penalty.prox(v, step), tolerance(dtype))
+
+    @jax.jit
+    def both(v, step):
+        penalty = case.bind(STRENGTH, v)
+        return penalty.prox(v, jax.tree.map(lambda x: jnp.full_like(x, step), v)), penalty.prox(
+            v, step
+        )
+
+    for step in (0.0, 0.3, 2.0):
+        assert_close(*both(v, step), tolerance(dtype))
 
 
 GROUPS = rj.GroupLasso(0.4, np.array([0, 0, 1, 1, 0, 1]), 2)
 
 
-@pytest.mark.parametrize(
-    "penalty",
-    [GROUPS, pytest.param(rj.MaxNorm(0.5, axis=None), marks=pytest.mark.slow)],
-    ids=["group", "norm"],
-)
+@pytest.mark.parametrize("penalty", [GROUPS, rj.MaxNorm(0.5, axis=None)], ids=["group", "norm"])
 def test_the_diagonal_prox_has_the_derivative_of_its_root(penalty, x64):
-    v = jnp.array([1.5, -0.3, 0.8, 0.02, -1.0, 0.01])
-    steps = jnp.array([0.5, 2.0, 0.1, 1.0, 0.03, 0.7])
-    jax.test_util.check_grads(penalty.prox, (v, steps), order=1, modes=["fwd", "rev"])
-    zero = jnp.zeros_like(v)
-    assert np.all(np.isfinite(jax.jacobian(penalty.prox)(zero, steps)))
+    v = np.array([1.5, -0.3, 0.8, 0.02, -1.0, 0.01])
+    steps = np.array([0.5, 2.0, 0.1, 1.0, 0.03, 0.7])
+    slopes = jax.jit(jax.jacobian(penalty.prox, argnums=(0, 1)))
+    forward = jax.jit(lambda *along: jax.jvp(penalty.prox, (v, steps), along)[1])
+    along = np.cos(np.arange(6.0)), np.sin(np.arange(6.0)) + 0.5
+    h = 1e-6
+    ahead, behind = (
+        np.asarray(prox_of(penalty, v + d * along[0], steps + d * along[1])) for d in (h, -h)
+    )
+    by_rows = sum(np.asarray(slope) @ d for slope, d in zip(slopes(v, steps), along, strict=True))
+    for derivative in (by_rows, forward(*along)):
+        np.testing.assert_allclose(derivative, (ahead - behind) / (2 * h), rtol=1e-7, atol=1e-9)
+    assert np.all(np.isfinite(slopes(np.zeros(6), steps)[0]))
 
 
 @pytest.mark.parametrize("penalty", [GROUPS, rj.MaxNorm(0.5, axis=None)], ids=["group", "norm"])
 @pytest.mark.parametrize("exponent", [-30, 30])
 def test_the_diagonal_prox_neither_overflows_nor_vanishes(penalty, exponent, dtype):
-    v = as_dtype(np.array([1.5, -0.3, 0.8, 0.02, -1.0, 0.01]), dtype)
-    steps = as_dtype(np.array([0.5, 2.0, 0.1, 1.0, 0.03, 0.7]), dtype)
-    scale = 10.0**exponent
+    v = np.array([1.5, -0.3, 0.8, 0.02, -1.0, 0.01], dtype)
+    steps = np.array([0.5, 2.0, 0.1, 1.0, 0.03, 0.7], dtype)
+    scale = dtype(10.0) ** exponent
     scaled = jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else x * scale, penalty)
-    found = prox_of(scaled, v * scale, steps) / scale
+    found = np.asarray(prox_of(scaled, v * scale, steps)) / scale
     assert_close(found, prox_of(penalty, v, steps), tolerance(dtype))

@@ -1,5 +1,7 @@
 """Values and gradients of every penalty: closed forms, derivatives, the ends of a float's range."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,92 +13,132 @@ from problems import (
     as_dtype,
     as_float64,
     assert_close,
+    by_turns,
     cases,
-    every,
     pure,
     tolerance,
     weights,
     with_gradient,
     with_strength,
 )
-from quick import one_dtype
 
 import regjax as rj
 
 
-@every
+@functools.cache
+def program(case):
+    """Return one program for all that the tests below ask about a penalty."""
+
+    def value(strength, w):
+        return case.bind(strength, w).value(w)
+
+    @jax.jit
+    def found(strength, w, direction):
+        if not case.has_gradient:
+            height, slope = jax.value_and_grad(value)(strength, w)
+            return {"value": height, "slope": slope}
+        height, (slope, reverse) = jax.value_and_grad(value, argnums=(0, 1))(strength, w)
+        forward = jax.jvp(lambda w: value(strength, w), (w,), (direction,))[1]
+        hand = case.bind(strength, w).gradient(w)
+        return {
+            "value": height,
+            "slope": slope,
+            "hand": hand,
+            "reverse": reverse,
+            "forward": forward,
+        }
+
+    return found
+
+
+def direction_like(w):
+    return jax.tree.map(lambda x: 1 + 0.5 * np.cos(np.arange(x.size)).reshape(x.shape), w)
+
+
+def found(case, weights, dtype):
+    return program(case)(
+        np.asarray(STRENGTH, dtype),
+        as_dtype(weights, dtype),
+        as_dtype(direction_like(weights), dtype),
+    )
+
+
+@by_turns()
 @weights
 def test_value_equals_the_closed_form(case, weights, dtype):
-    w = as_dtype(weights, dtype)
-    value = case.bind(STRENGTH, w).value(w)
+    value = found(case, weights, dtype)["value"]
     assert value.shape == ()
     expected = case.closed_form(as_float64(weights), STRENGTH)
     np.testing.assert_allclose(value, expected, rtol=tolerance(dtype))
 
 
-@with_gradient
+@by_turns(lambda case: case.has_gradient)
 @weights
-@one_dtype
 def test_reverse_and_forward_derivatives_equal_the_hand_gradient(case, weights, dtype):
-    w = as_dtype(weights, dtype)
-    penalty = case.bind(STRENGTH, w)
-    hand = penalty.gradient(w)
-    assert_close(jax.grad(penalty.value)(w), hand, tolerance(dtype))
-    direction = jax.tree.map(lambda x: 1 + 0.5 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), w)
-    _, forward = jax.jvp(penalty.value, (w,), (as_dtype(direction, dtype),))
-    expected = sum(
-        np.vdot(g, d) for g, d in zip(as_float64(hand), as_float64(direction), strict=True)
+    by = found(case, weights, dtype)
+    assert_close(by["reverse"], by["hand"], tolerance(dtype))
+    pairs = zip(as_float64(by["hand"]), as_float64(direction_like(weights)), strict=True)
+    expected = sum(np.vdot(g, d) for g, d in pairs)
+    np.testing.assert_allclose(
+        by["forward"], expected, rtol=tolerance(dtype), atol=tolerance(dtype)
     )
-    np.testing.assert_allclose(forward, expected, rtol=tolerance(dtype), atol=tolerance(dtype))
 
 
-@with_gradient
+@by_turns(lambda case: case.has_gradient)
 @weights
-def test_gradient_is_zero_where_the_weights_are(case, weights):
-    w = as_dtype(weights, np.float32)
-    for x, g in zip(as_float64(w), as_float64(case.bind(STRENGTH, w).gradient(w)), strict=True):
+def test_gradient_is_zero_where_the_weights_are(case, weights, dtype):
+    hand = found(case, weights, dtype)["hand"]
+    for x, g in zip(as_float64(weights), as_float64(hand), strict=True):
         np.testing.assert_array_equal(g[x == 0], 0)
 
 
 @with_gradient
-@pytest.mark.parametrize("weights", [WEIGHTS["vector"], WEIGHTS["dict"]], ids=["vector", "dict"])
-def test_second_derivative_is_the_difference_of_gradients_and_finite_at_zeros(case, weights, x64):
-    w = as_dtype(weights, np.float64)
-    penalty = case.bind(STRENGTH, w)
+def test_second_derivative_is_the_difference_of_gradients_and_finite_at_zeros(case, x64):
+    w = WEIGHTS["dict"]
     # Along the non-zeros alone every penalty is smooth.
-    along = jax.tree.map(lambda x: jnp.where(x != 0, 0.3 + x, 0), w)
-    _, product = jax.jvp(jax.grad(penalty.value), (w,), (along,))
+    along = jax.tree.map(lambda x: np.where(x != 0, 0.3 + x, 0), w)
     h = 1e-5
-    ahead, behind = (
-        penalty.gradient(jax.tree.map(lambda x, d, h=h: x + h * d, w, along)) for h in (h, -h)
-    )
-    difference = jax.tree.map(lambda a, b: (a - b) / (2 * h), ahead, behind)
-    assert_close(product, difference, 1e-8)
-    everywhere = jax.tree.map(jnp.ones_like, w)
-    _, product = jax.jvp(jax.grad(penalty.value), (w,), (everywhere,))
-    chex.assert_tree_all_finite(product)
+
+    @jax.jit
+    def derivatives(w, along):
+        penalty = case.bind(STRENGTH, w)
+        ahead, behind = (
+            penalty.gradient(jax.tree.map(lambda x, d, h=h: x + h * d, w, along)) for h in (h, -h)
+        )
+        difference = jax.tree.map(lambda a, b: (a - b) / (2 * h), ahead, behind)
+        return jax.jvp(jax.grad(penalty.value), (w,), (along,))[1], difference
+
+    assert_close(*derivatives(w, along), 1e-8)
+    everywhere = jax.tree.map(np.ones_like, w)
+    chex.assert_tree_all_finite(derivatives(w, everywhere)[0])
 
 
-@with_strength
+@by_turns(lambda case: case.has_strength)
 @weights
 def test_derivative_in_the_strength_is_the_value_at_strength_one(case, weights, dtype):
-    w = as_dtype(weights, dtype)
-    slope = jax.grad(lambda s: case.bind(s, w).value(w))(jnp.asarray(STRENGTH, dtype))
+    slope = found(case, weights, dtype)["slope"]
     expected = case.closed_form(as_float64(weights), 1.0)
     np.testing.assert_allclose(slope, expected, rtol=tolerance(dtype))
 
 
 @pure
-@pytest.mark.parametrize("name", ["vector", "dict"])
-def test_object_methods_equal_the_pure_functions(case, name):
-    w = as_dtype(WEIGHTS[name], np.float32)
+def test_object_methods_equal_the_pure_functions(case):
+    w = as_dtype(WEIGHTS["vector"], np.float32)
     penalty = case.bind(STRENGTH, w)
-    chex.assert_trees_all_equal(penalty.value(w), case.pure.value(w, STRENGTH))
-    chex.assert_trees_all_equal(penalty.prox(w, 0.5), case.pure.prox(w, STRENGTH, 0.5))
-    chex.assert_trees_all_equal(penalty.prox(w), case.pure.prox(w, STRENGTH, 1.0))
-    if case.has_gradient:
-        chex.assert_trees_all_equal(penalty.gradient(w), case.pure.gradient(w, STRENGTH))
-    else:
+
+    @jax.jit
+    def bound(w):
+        gradient = penalty.gradient(w) if case.has_gradient else None
+        return penalty.value(w), penalty.prox(w, 0.5), penalty.prox(w), gradient
+
+    @jax.jit
+    def pure(w):
+        steps = (case.pure.prox(w, STRENGTH, step) for step in (0.5, 1.0))
+        gradient = case.pure.gradient(w, STRENGTH) if case.has_gradient else None
+        return case.pure.value(w, STRENGTH), *steps, gradient
+
+    chex.assert_trees_all_equal(bound(w), pure(w))
+    if not case.has_gradient:
         with pytest.raises(TypeError, match="proximal steps"):
             penalty.gradient(w)
 
@@ -105,8 +147,9 @@ def test_object_methods_equal_the_pure_functions(case, name):
 def test_zero_strength_penalises_nothing(case):
     w = as_dtype(WEIGHTS["dict"], np.float32)
     penalty = case.bind(0.0, w)
-    assert penalty.value(w) == 0
-    chex.assert_trees_all_equal(penalty.prox(w), w)
+    value, prox = jax.jit(lambda w: (penalty.value(w), penalty.prox(w)))(w)
+    assert value == 0
+    chex.assert_trees_all_equal(prox, w)
 
 
 # --- values from the literature and from the specification -------------------------------
@@ -126,11 +169,9 @@ def test_seed_values(dtype):
 
 def test_elastic_net_is_l1_at_ratio_one_and_l2_at_ratio_zero(dtype):
     w = as_dtype(WEIGHTS["nested"], dtype)
+    of = jax.jit(lambda penalty, w: (penalty.value(w), penalty.gradient(w), penalty.prox(w, 0.5)))
     for ratio, other in [(1.0, rj.L1(STRENGTH)), (0.0, rj.L2(STRENGTH))]:
-        mixed = rj.ElasticNet(STRENGTH, ratio)
-        chex.assert_trees_all_equal(mixed.value(w), other.value(w))
-        chex.assert_trees_all_equal(mixed.gradient(w), other.gradient(w))
-        chex.assert_trees_all_equal(mixed.prox(w, 0.5), other.prox(w, 0.5))
+        chex.assert_trees_all_equal(of(rj.ElasticNet(STRENGTH, ratio), w), of(other, w))
 
 
 def test_elastic_net_strengths_split_the_strength():
@@ -166,5 +207,5 @@ def test_values_of_many_small_weights_do_not_vanish_in_float16(case):
     # Each term is far below the least positive float16, their sum is not.
     w = np.full(65536, 2.0**-7)
     strength = 2.0**-13
-    value = case.bind(strength, w).value(jnp.asarray(w, jnp.float16))
+    value = jax.jit(case.bind(strength, w).value)(jnp.asarray(w, jnp.float16))
     np.testing.assert_allclose(value, case.closed_form([w], strength), rtol=2e-3)
