@@ -1,7 +1,8 @@
 """Parameter trees as Flax, Equinox, Haiku and plain JAX make them."""
 
+import functools
+
 import equinox as eqx
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,13 +103,14 @@ class NNXNet(nnx.Module):
         self.blocks = nnx.List([nnx.Linear(4, 4, rngs=rngs) for _ in range(2)])
 
 
+@functools.cache
 def nnx_net():
-    return NNXNet(nnx.Rngs(0))
+    return nnx.eval_shape(lambda: NNXNet(nnx.Rngs(0)))
 
 
 def nnx_lanes():
     create = nnx.split_rngs(splits=3)(nnx.vmap(lambda rngs: NNXNet(rngs)))
-    return nnx.state(create(nnx.Rngs(0)))
+    return nnx.state(nnx.eval_shape(lambda: create(nnx.Rngs(0))))
 
 
 # --- Equinox -----------------------------------------------------------------------------
@@ -152,22 +154,31 @@ class EquinoxNet(eqx.Module):
         )
 
 
+@functools.cache
+def equinox_net():
+    return EquinoxNet()
+
+
 def equinox_lanes():
     keys = jax.random.split(KEY, 3)
-    return eqx.filter_vmap(lambda key: eqx.nn.MLP(4, 2, 3, depth=1, key=key))(keys)
+    lanes = eqx.filter_vmap(lambda key: eqx.nn.MLP(4, 2, 3, depth=1, key=key))
+    return eqx.filter_eval_shape(lanes, keys)
 
 
 def equinox_lanes_of_layers():
     def lane(key):
         return eqx.filter_vmap(lambda key: eqx.nn.Linear(4, 4, key=key))(jax.random.split(key, 2))
 
-    return eqx.filter_vmap(lane)(jax.random.split(KEY, 3))
+    return eqx.filter_eval_shape(eqx.filter_vmap(lane), jax.random.split(KEY, 3))
 
 
 # --- Haiku and plain dicts ---------------------------------------------------------------
 
 
 def haiku_net():
+    # It is imported for this one alone.
+    import haiku as hk
+
     def forward(tokens):
         x = hk.Embed(5, 4)(tokens)
         x = hk.MultiHeadAttention(2, 2, w_init=hk.initializers.RandomNormal())(x, x, x)

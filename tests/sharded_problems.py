@@ -150,6 +150,8 @@ def everything(penalty):
 
 def agree(found, expected, tolerance=2e-6):
     """Return what differs: numbers beyond rounding, or a layout that is not the weights'."""
+    # Compared as NumPy's: every operation on sharded arrays would be a program of its own.
+    found, expected = np.asarray(found), np.asarray(expected)
     scale = max(float(np.max(np.abs(expected), initial=0.0)), 1e-30)
     with np.errstate(invalid="ignore"):
         gap = np.max(

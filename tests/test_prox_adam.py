@@ -8,10 +8,9 @@ import numpy as np
 import optax
 import pytest
 from optimizer_problems import walk
-from quick import every_second, quick
 from scipy.optimize import brentq
 
-from regjax import L1, L2, Box, ElasticNet, GroupLasso, MaxNorm
+from regjax import L1, L2, Box, GroupLasso, MaxNorm
 from regjax.solvers import least_squares, proximal_gradient
 from regjax.transforms import prox_adam, prox_adamw, prox_sgd
 
@@ -34,17 +33,13 @@ def data():
 
 CONVEX = {
     "l1": L1(0.2),
-    "elastic_net": ElasticNet(0.3, 0.6),
     "group_lasso": groups(0.2),
-    "l1_and_group_lasso": L1(0.1) + groups(0.1),
     "l2_and_group_lasso": L2(0.1) + groups(0.2),
-    "max_norm": MaxNorm(1.5, axis=None),
     "l1_and_max_norm": L1(0.1) + MaxNorm(1.5, axis=None),
-    "box": Box(-0.5, 1.0),
 }
 
 
-@pytest.mark.parametrize("name", every_second(CONVEX))
+@pytest.mark.parametrize("name", CONVEX)
 def test_prox_adam_ends_at_the_minimiser_of_loss_and_penalty(name, x64):
     X, y = data()
     gram, cross = X.T @ X / 60, X.T @ y / 60
@@ -69,12 +64,20 @@ def test_prox_adam_ends_at_the_minimiser_of_loss_and_penalty(name, x64):
         assert 2 <= np.count_nonzero(expected == 0) <= 7
 
 
-@pytest.mark.parametrize("scale", quick([1e-2, 1.0, 30.0], 30.0))
+@functools.cache
+def rows():
+    """Return proximal operators of one group for each row, compiled."""
+    labels = np.broadcast_to(np.arange(40)[:, None], (40, 8))
+    lasso = GroupLasso(0.1, labels, 40, np.ones(40))
+    return jax.jit(lasso.prox), jax.jit(MaxNorm(0.5, axis=1).prox)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 30.0])
 def test_steps_in_a_metric_of_any_spread_meet_their_optimality_condition(scale, x64):
     rng = np.random.default_rng(3)
     v, steps = scale * rng.normal(size=(40, 8)), 10.0 ** rng.uniform(-4, 4, size=(40, 8))
-    rows = np.broadcast_to(np.arange(40)[:, None], (40, 8))
-    w = np.asarray(GroupLasso(0.1, rows, 40, jnp.ones(40)).prox(jnp.asarray(v), steps))
+    group_lasso, max_norm = rows()
+    w = np.asarray(group_lasso(v, steps))
     norms = np.linalg.norm(w, axis=1, keepdims=True)
     alive = norms[:, 0] > 0
     slopes = (v - w) / steps
@@ -86,7 +89,7 @@ def test_steps_in_a_metric_of_any_spread_meet_their_optimality_condition(scale, 
     )
     assert (np.linalg.norm((v / steps)[~alive], axis=1) <= 0.1).all()
 
-    w = np.asarray(MaxNorm(0.5, axis=1).prox(jnp.asarray(v), steps))
+    w = np.asarray(max_norm(v, steps))
     outside = np.linalg.norm(v, axis=1) > 0.5
     np.testing.assert_array_equal(w[~outside], v[~outside])
     np.testing.assert_allclose(np.linalg.norm(w[outside], axis=1), 0.5, rtol=1e-12)
@@ -102,8 +105,9 @@ def test_steps_in_a_metric_of_any_spread_reach_the_radius_to_rounding(dtype):
     v, steps = rng.normal(size=(40, 8)), 10.0 ** rng.uniform(-3, 3, size=(40, 8))
     prox = MaxNorm(0.5, axis=1).prox
     # Row by row, because rows together are iterated until the last one has arrived.
-    rows = jnp.asarray(v[:, None], dtype), jnp.asarray(steps[:, None], dtype)
-    w = np.asarray(jax.lax.map(lambda row: prox(*row), rows)[:, 0], np.float64)
+    pairs = v[:, None].astype(dtype), steps[:, None].astype(dtype)
+    w = jax.jit(lambda pairs: jax.lax.map(lambda row: prox(*row), pairs)[:, 0])(pairs)
+    w = np.asarray(w, np.float64)
     outside = np.linalg.norm(v, axis=1) > 0.5
     assert outside.sum() > 30
     tolerance = 100 * np.finfo(dtype).eps
@@ -112,8 +116,8 @@ def test_steps_in_a_metric_of_any_spread_reach_the_radius_to_rounding(dtype):
 
 def test_steps_far_smaller_than_the_weights_leave_them_alone():
     # The square of the ratio of weight to step overflows.
-    v, steps = jnp.array([1e10, -2e10]), jnp.array([1e-12, 3e-12])
-    found = GroupLasso(1.0, np.zeros(2, int), 1).prox(v, steps)
+    v, steps = np.array([1e10, -2e10], np.float32), np.array([1e-12, 3e-12], np.float32)
+    found = jax.jit(GroupLasso(1.0, np.zeros(2, int), 1).prox)(v, steps)
     np.testing.assert_allclose(found, v, rtol=1e-6)
 
 
@@ -145,14 +149,13 @@ def test_beside_adam_the_group_lasso_ends_elsewhere(x64):
         return walk(tx, np.zeros(N_FEATURES), 6000, lambda w: gram @ w - cross)[-1]
 
     beside, inside = jax.jit(lambda: (end(prox_adamw), end(prox_adam)))()
-    assert jnp.abs(beside - inside).max() > 0.01
+    assert np.abs(beside - inside).max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["group_lasso", "max_norm", "box", "sum"])
+@pytest.mark.parametrize("name", ["max_norm", "box", "sum"])
 def test_strengths_inside_penalties_share_one_trace(name, x64):
     traces = []
     make = {
-        "group_lasso": groups,
         "max_norm": lambda s: MaxNorm(s, axis=None),
         "box": lambda s: Box(-s, s),
         "sum": lambda s: L1(s) + groups(s),
@@ -164,9 +167,9 @@ def test_strengths_inside_penalties_share_one_trace(name, x64):
         start = np.linspace(-2, 2, N_FEATURES)
         return [
             walk(tx(RATE, make(strength)), start, 4, lambda w: w - 3.0)[-1]
-            for tx in (prox_sgd, prox_adam, prox_adamw)
+            for tx in (prox_sgd, prox_adam)
         ]
 
     weak, strong = run(0.5), run(1.0)
     assert len(traces) == 1
-    assert all(jnp.abs(a - b).max() > 1e-3 for a, b in zip(weak, strong, strict=True))
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(weak, strong, strict=True))
