@@ -5,51 +5,64 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from least_squares_problems import PROBLEMS, P
-from quick import one_dtype
 
 from regjax import L1
 from regjax.solvers import LeastSquares, least_squares, proximal_gradient
 
 
-def both_forms(problem, dtype):
+def both_forms(X, y):
     """Return a loss as the library builds it, and in the other of its two forms."""
-    X, y = (jnp.asarray(part, dtype) for part in PROBLEMS[problem])
     built = least_squares(X, y)
     n = len(y)
     if built.gram is None:
         other = built._replace(X=None, y=None, gram=X.T @ X / n)
     else:
-        root = np.sqrt(n).astype(dtype)
+        root = np.sqrt(n).astype(X.dtype)
         other = built._replace(X=X / root, y=y / root, gram=None)
     return built, other
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_form_follows_from_the_shape(problem):
-    loss = both_forms(problem, np.float32)[0]
+    loss = jax.eval_shape(least_squares, *PROBLEMS[problem])
     assert isinstance(loss, LeastSquares)
     assert (loss.gram is None) == (problem == "wide")
     assert (loss.X is None) == (loss.y is None) == (problem != "wide")
 
 
+# Values, gradients and automatic ones in both forms; a program for each shape and precision.
+@jax.jit
+def smooth_of(X, y, ridge, w):
+    found = []
+    for loss in both_forms(X, y):
+        smooth = loss.smooth(ridge)
+        found.append((*smooth(w), jax.grad(lambda w, smooth=smooth: smooth(w)[0])(w)))
+    return found
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("ridge", [0.0, 0.7])
-@one_dtype
-def test_both_forms_give_half_the_mean_square_and_its_gradient(problem, ridge, dtype):
+def test_both_forms_give_half_the_mean_square_and_its_gradient(problem, dtype):
     X, y = PROBLEMS[problem]
     w = np.linspace(-1, 1, P)
     residual = X @ w - y
-    value = residual @ residual / (2 * len(y)) + ridge / 2 * w @ w
-    gradient = X.T @ residual / len(y) + ridge * w
     eps = np.finfo(dtype).eps
-    for loss in both_forms(problem, dtype):
-        smooth = jax.jit(loss.smooth(ridge))
-        found, slope = smooth(jnp.asarray(w, dtype))
-        assert found.dtype == slope.dtype == dtype
-        np.testing.assert_allclose(found, value, rtol=50 * eps)
-        np.testing.assert_allclose(slope, gradient, rtol=50 * eps, atol=50 * eps)
-        automatic = jax.grad(lambda w, smooth=smooth: smooth(w)[0])(jnp.asarray(w, dtype))
-        np.testing.assert_allclose(slope, automatic, rtol=50 * eps, atol=50 * eps)
+    for ridge in (0.0, 0.7):
+        value = residual @ residual / (2 * len(y)) + ridge / 2 * w @ w
+        gradient = X.T @ residual / len(y) + ridge * w
+        arguments = (np.asarray(part, dtype) for part in (X, y, ridge, w))
+        for found, slope, automatic in smooth_of(*arguments):
+            assert found.dtype == slope.dtype == dtype
+            np.testing.assert_allclose(found, value, rtol=50 * eps)
+            np.testing.assert_allclose(slope, gradient, rtol=50 * eps, atol=50 * eps)
+            np.testing.assert_allclose(slope, automatic, rtol=50 * eps, atol=50 * eps)
+
+
+@jax.jit
+def curvature_of(X, y, weights, ridge):
+    return [
+        (loss.curvature(), loss.curvature(weights), loss.largest_step(ridge))
+        for loss in both_forms(X, y)
+    ]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -58,13 +71,16 @@ def test_curvature_and_largest_step_are_those_of_the_hessian(problem, x64):
     hessian = X.T @ X / len(y)
     weights = np.linspace(0.5, 2.0, P)
     largest = np.linalg.eigvalsh(hessian)[-1]
-    for loss in both_forms(problem, np.float64):
-        assert float(loss.curvature()) == pytest.approx(largest, rel=1e-12)
-        weighted = np.linalg.eigvalsh(hessian * np.outer(weights, weights))[-1]
-        assert float(loss.curvature(weights)) == pytest.approx(weighted, rel=1e-12)
-        for ridge in (0.0, 0.7):
-            expected = 1 / (largest + ridge)
-            assert float(loss.largest_step(ridge)) == pytest.approx(expected, rel=1e-12)
+    weighted = np.linalg.eigvalsh(hessian * np.outer(weights, weights))[-1]
+    for ridge in (0.0, 0.7):
+        for found in curvature_of(X, y, weights, ridge):
+            expected = [largest, weighted, 1 / (largest + ridge)]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@jax.jit
+def diagonal_steps_of(X, y, ridge):
+    return [loss.diagonal_steps(ridge) for loss in both_forms(X, y)]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -72,8 +88,7 @@ def test_curvature_and_largest_step_are_those_of_the_hessian(problem, x64):
 def test_diagonal_steps_are_safe_and_not_needlessly_small(problem, ridge, x64):
     X, y = PROBLEMS[problem]
     hessian = X.T @ X / len(y) + ridge * np.eye(P)
-    for loss in both_forms(problem, np.float64):
-        steps = np.asarray(loss.diagonal_steps(ridge))
+    for steps in map(np.asarray, diagonal_steps_of(X, y, ridge)):
         assert steps.shape == (P,)
         assert (steps > 0).all()
         v = np.ones(P)
@@ -88,6 +103,16 @@ def test_diagonal_steps_are_safe_and_not_needlessly_small(problem, ridge, x64):
             assert curvature == pytest.approx(1, rel=1e-9)
 
 
+@jax.jit
+def descent_of(X, y, ridge):
+    loss = least_squares(X, y)
+    steps = loss.diagonal_steps(ridge)
+    solution = proximal_gradient(
+        loss.smooth(ridge), L1(0.1), jnp.zeros(P), step_size=steps, max_steps=50
+    )
+    return steps, loss.largest_step(ridge), solution.value
+
+
 @pytest.mark.parametrize("ridge", [0.0, 0.7])
 @pytest.mark.parametrize("columns", [[0], [0, 1, 2, 3, 4, 5]], ids=["one", "all"])
 @pytest.mark.parametrize("problem", ["tall", "wide"])
@@ -95,12 +120,8 @@ def test_columns_of_zeros_have_finite_steps(problem, columns, ridge, x64):
     X, y = PROBLEMS[problem]
     X = X.copy()
     X[:, columns] = 0
-    loss = least_squares(jnp.asarray(X), jnp.asarray(y))
-    steps = np.asarray(loss.diagonal_steps(ridge))
+    steps, largest, w = map(np.asarray, descent_of(X, y, ridge))
     assert np.isfinite(steps).all()
     assert (steps > 0).all()
-    assert np.isfinite(loss.largest_step(ridge))
-    solution = proximal_gradient(
-        loss.smooth(ridge), L1(0.1), jnp.zeros(P), step_size=steps, max_steps=50
-    )
-    np.testing.assert_array_equal(solution.value[np.array(columns)], 0)
+    assert np.isfinite(largest)
+    np.testing.assert_array_equal(w[columns], 0)

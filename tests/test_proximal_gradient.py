@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from least_squares_problems import CASES, PROBLEMS, P, objective, solve
-from quick import every_second
 
 from regjax import L1
 from regjax.solvers import CONVERGED, least_squares, proximal_gradient
 
+# Every penalty on two of the problems, and every problem with half of the penalties.
+PAIRS = [(p, c) for i, c in enumerate(CASES) for j, p in enumerate(PROBLEMS) if (i + j) % 2]
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("case", every_second(CASES))
+
+@pytest.mark.parametrize(("problem", "case"), PAIRS)
 def test_solutions_are_optimal_by_any_account(problem, case, x64):
     solution = solve(problem, CASES[case].penalty)
     w = np.asarray(solution.value)
@@ -39,7 +40,7 @@ def test_solutions_are_optimal_by_any_account(problem, case, x64):
         assert best == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("case", ["l1", "elastic_net", "group_lasso"])
+@pytest.mark.parametrize("case", ["l1", "group_lasso"])
 def test_both_precisions_solve_to_their_own(case, dtype):
     solution = solve("tall", CASES[case].penalty, dtype, tol=30 * np.finfo(dtype).eps)
     assert int(solution.status) == CONVERGED
@@ -49,8 +50,7 @@ def test_both_precisions_solve_to_their_own(case, dtype):
     np.testing.assert_allclose(solution.value, exact, atol=300 * np.finfo(dtype).eps + 1e-10)
 
 
-@pytest.mark.parametrize("problem", ["tall", "wide"])
-@pytest.mark.parametrize("case", ["l1", "group_lasso"])
+@pytest.mark.parametrize(("problem", "case"), [("tall", "l1"), ("wide", "group_lasso")])
 def test_plain_and_accelerated_steps_agree(problem, case, x64):
     penalty = CASES[case].penalty
     plain = solve(problem, penalty, accelerate=False)
@@ -89,28 +89,33 @@ def test_accelerated_steps_are_nesterovs_with_restarts_by_the_gradient(x64):
 
 
 def test_trees_of_weights_are_solved_like_one_array(x64):
-    X, y = (jnp.asarray(part) for part in PROBLEMS["tall"])
-    step = float(least_squares(X, y).largest_step())
+    X, y = PROBLEMS["tall"]
+    step = len(y) / np.linalg.norm(X, 2) ** 2
 
     def loss(w):
         flat = jnp.concatenate([w["left"], w["right"]["rest"]])
         return jnp.sum((y - X @ flat) ** 2) / (2 * len(y))
 
-    start = {"left": jnp.zeros(2), "right": {"rest": jnp.zeros(4)}}
-    smooth = jax.value_and_grad(loss)
-    settings = {"step_size": step, "max_steps": 5000, "tol": 1e-10}
-    tree = proximal_gradient(smooth, L1(0.2), start, **settings).value
+    start = {"left": np.zeros(2), "right": {"rest": np.zeros(4)}}
+
+    @jax.jit
+    def solved(penalty):
+        settings = {"step_size": step, "max_steps": 5000, "tol": 1e-10}
+        return proximal_gradient(jax.value_and_grad(loss), penalty, start, **settings).value
+
+    tree = solved(L1({"left": 0.2, "right": 0.2}))
     flat = np.concatenate([tree["left"], tree["right"]["rest"]])
     np.testing.assert_allclose(flat, solve("tall", L1(0.2)).value, atol=1e-8)
     # One strength per subtree: the left one is free.
-    free = L1({"left": 0.0, "right": 100.0})
-    tree = proximal_gradient(smooth, free, start, **settings).value
+    tree = solved(L1({"left": 0.0, "right": 100.0}))
     np.testing.assert_array_equal(tree["right"]["rest"], 0)
-    expected = np.linalg.lstsq(np.asarray(X[:, :2]), np.asarray(y), rcond=None)[0]
+    expected = np.linalg.lstsq(X[:, :2], y, rcond=None)[0]
     np.testing.assert_allclose(tree["left"], expected, atol=1e-8)
 
 
-@pytest.mark.parametrize("problem", ["tall", "wide"])
+@pytest.mark.parametrize(
+    ("problem", "dtype"), [("tall", np.float32), ("wide", np.float64)], indirect=["dtype"]
+)
 def test_rescaling_features_does_not_change_the_path_in_the_diagonal_metric(problem, dtype):
     # Powers of two up to 1.3e8: the products themselves are exact.
     scales = np.array([1.0, 2.0**27, 2.0**-10, 1.0, 2.0**20, 4.0])
@@ -141,6 +146,8 @@ def test_rescaling_features_does_not_change_the_path_in_the_diagonal_metric(prob
     ids=["negative", "shape", "structure"],
 )
 def test_step_sizes_that_do_not_fit_raise(step_size, message):
-    smooth = jax.value_and_grad(lambda w: jnp.sum(w**2))
+    def smooth(w):
+        return 0.0, w
+
     with pytest.raises(ValueError, match=message):
         proximal_gradient(smooth, L1(0.1), jnp.ones(P), step_size=step_size, max_steps=1)
