@@ -1,5 +1,6 @@
 """Which parameters of a test run in `make test`; the others are slow, and run in `make slow`."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -18,19 +19,24 @@ def every_second(values):
     return quick(names, *names[::2])
 
 
-def half(*axes):
-    """Return the product of the axes; every second case is slow, and no pair of values is.
+def pairs(*axes):
+    """Return cases that bring together any two values of different axes, as few as are found."""
+    product = list(itertools.product(*(range(len(axis)) for axis in axes)))
+    left = {pair for places in product for pair in _met(places)}
+    chosen = set()
+    while left:
+        best = max(product, key=lambda places: len(left & _met(places)))
+        left -= _met(best)
+        chosen.add(best)
+    return [
+        tuple(list(axis)[place] for axis, place in zip(axes, places, strict=True))
+        for places in sorted(chosen)
+    ]
 
-    Any two values are met with one that makes the case quick, where every axis has two or more.
-    """
-    assert len(axes) > 2
-    assert all(len(axis) > 1 for axis in axes)
-    cases = []
-    for places in itertools.product(*(range(len(axis)) for axis in axes)):
-        marks = [pytest.mark.slow] if sum(places) % 2 else []
-        values = [list(axis)[place] for axis, place in zip(axes, places, strict=True)]
-        cases.append(pytest.param(*values, marks=marks))
-    return cases
+
+@functools.cache
+def _met(places):
+    return frozenset(itertools.combinations(enumerate(places), 2))
 
 
 # For tests that compile much: float64 in make slow alone.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quick import half
+from quick import pairs
 from scipy.sparse import csr_array
 from sklearn.linear_model import MultiTaskElasticNet, MultiTaskLasso
 
@@ -173,7 +173,7 @@ def choose(monkeypatch, form):
         monkeypatch.setattr(f"regjax.paths.{module}.wants_gram", lambda n, p: form == "gram")
 
 
-@pytest.mark.parametrize(("size", "setting", "form"), half(SIZES, SETTINGS, ["gram", "data"]))
+@pytest.mark.parametrize(("size", "setting", "form"), pairs(SIZES, SETTINGS, ["gram", "data"]))
 def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeypatch):
     n, p, m = SIZES[size]
     X, Y = make(n, p, m)
@@ -342,22 +342,20 @@ def hard(name):
     return X, Y
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "duplicates",
-        "collinear",
-        "nearly dependent",
-        "constant columns",
-        "far from zero",
-        "units",
-        "units of the responses",
-        "one column",
-        "dependent responses",
-    ],
-)
-@pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
-@forms
+HARD = [
+    "duplicates",
+    "collinear",
+    "nearly dependent",
+    "constant columns",
+    "far from zero",
+    "units",
+    "units of the responses",
+    "one column",
+    "dependent responses",
+]
+
+
+@pytest.mark.parametrize(("name", "l1_ratio", "form"), pairs(HARD, [1.0, 0.7], ["gram", "data"]))
 def test_hard_data_are_solved(name, l1_ratio, form, monkeypatch):
     X, Y = hard(name)
     choose(monkeypatch, form)
@@ -498,8 +496,18 @@ def test_faulty_input_is_refused(function, message, change):
 # --- cross-validation ---
 
 
-@pytest.mark.parametrize("size", ["few columns", "few rows"])
-@pytest.mark.parametrize("setting", ["lasso", "elastic net", "ridge", "standardised", "weighted"])
+@pytest.mark.parametrize(
+    ("size", "setting"),
+    [
+        ("few columns", "lasso"),
+        ("few columns", "elastic net"),
+        ("few columns", "ridge"),
+        ("few columns", "standardised"),
+        ("few columns", "weighted"),
+        ("few rows", "ridge"),
+        ("few rows", "weighted"),
+    ],
+)
 def test_every_fold_is_the_path_of_its_training_rows(size, setting):
     n, p, m = SIZES[size]
     X, Y = make(n, p, m)

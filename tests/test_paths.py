@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quick import half
+from quick import pairs
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet
 
@@ -153,7 +153,7 @@ def engine_used(monkeypatch, name):
         monkeypatch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: False)
 
 
-@pytest.mark.parametrize(("size", "setting", "form"), half(SIZES, SETTINGS, ["gram", "data"]))
+@pytest.mark.parametrize(("size", "setting", "form"), pairs(SIZES, SETTINGS, ["gram", "data"]))
 def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeypatch):
     n, p = SIZES[size]
     X, y = make(n, p)

@@ -19,9 +19,10 @@ def autoregression():
 
 
 @pytest.mark.parametrize(
-    ("gram", "eliminates"), [(nearly_independent(), False), (autoregression(), True)]
+    ("gram", "eliminates", "l1_ratio"),
+    [(nearly_independent(), False, 0.5), (autoregression(), True, 1.0)],
+    ids=["nearly independent", "autoregression"],
 )
-@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 def test_many_unknowns(monkeypatch, gram, eliminates, l1_ratio):
     """Conjugate gradients where they are quick, elimination elsewhere; optimal either way."""
     cross = gram @ np.random.default_rng(1).normal(size=P)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from quick import half
+from quick import pairs
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import KFold
 
@@ -43,7 +43,7 @@ FOLDS = {
 }
 
 
-@pytest.mark.parametrize(("size", "setting", "folds"), half(SIZES, SETTINGS, FOLDS))
+@pytest.mark.parametrize(("size", "setting", "folds"), pairs(SIZES, SETTINGS, FOLDS))
 def test_every_fold_is_the_path_of_its_training_rows(size, setting, folds):
     n, p = SIZES[size]
     X, y = make(n, p)

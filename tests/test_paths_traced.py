@@ -6,13 +6,11 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import one_dtype, quick
 
 from regjax.paths import _traced, _traced_lane, elastic_net_path, sufficient_statistics
-from regjax.paths._traced import traced_path, traced_path_of_statistics
+from regjax.paths._traced import traced_path
 from regjax.paths._traced_lane import ROUNDINGS
 from regjax.paths.sharded import sharded_statistics
 
@@ -40,31 +38,49 @@ SETTINGS = {
         "l1_ratio": 0.5,
     },
 }
-tall = pytest.mark.parametrize("size", quick(SIZES, "tall"))
-tall_and_wide = pytest.mark.parametrize("size", quick(["tall", "wide"], "tall"))
-every_setting = pytest.mark.parametrize("setting", SETTINGS)
 
-# With every argument given and traced, one program serves all settings of a size.
+
+def precision(size, number, settings):
+    """Each setting in one precision at each size; few programs serve all that have bounds."""
+    bounded = "lower" in settings
+    if size == "tall":
+        return np.float32 if number % 2 and not bounded else np.float64
+    return np.float32 if bounded else np.float64
+
+
+CASES = [
+    pytest.param(
+        size,
+        setting,
+        precision(size, number, settings),
+        marks=[pytest.mark.slow] if size == "screened" else [],
+        id=f"{size}-{setting}",
+    )
+    for size in SIZES
+    for number, (setting, settings) in enumerate(SETTINGS.items())
+]
+
+# With every argument given and traced, one program serves all settings of a size and a precision;
+# another serves those with bounds.
 solve = jax.jit(traced_path)
 
 
 def given(X, settings, lambdas, tol):
-    """Every argument, neutral where a setting says nothing."""
+    """Every argument, neutral where a setting says nothing; bounds where it has one."""
     n, p = X.shape
+    bounds = {"lower": -np.inf, "upper": np.inf} if {"lower", "upper"} & set(settings) else {}
     neutral = {
         "l1_ratio": 1.0,
         "fit_intercept": True,
         "standardize": False,
         "sample_weight": np.ones(n),
         "penalty_weights": np.ones(p),
-        "lower": -np.inf,
-        "upper": np.inf,
         "lambdas": lambdas,
         "tol": tol,
     }
     return {
         name: np.asarray(value, None if isinstance(value, bool) else X.dtype)
-        for name, value in {**neutral, **settings}.items()
+        for name, value in {**neutral, **bounds, **settings}.items()
     }
 
 
@@ -73,9 +89,13 @@ def forget_programs():
         program.clear_cache()
 
 
+def on_host(paths):
+    return jax.tree.map(np.asarray, paths)
+
+
 def of(paths, i):
     """The path of one response, or of one lane."""
-    return jax.tree.map(lambda field: field[i] if jnp.ndim(field) else field, paths)
+    return jax.tree.map(lambda field: field[i] if np.ndim(field) else field, on_host(paths))
 
 
 def make(n, p, dtype=np.float64, seed=0, targets=None):
@@ -127,6 +147,7 @@ def objective(X, y, coef, intercept, lambda_, settings):
 
 def check(path, X, y, settings, tol):
     """Every solution is as near its minimum, by a tighter NumPy path, as its gap says."""
+    path = on_host(path)
     assert not np.any(path.status)
     assert np.all(path.duality_gap <= tol)
     assert path.coef.dtype == path.intercept.dtype == path.lambdas.dtype == X.dtype
@@ -140,81 +161,89 @@ def check(path, X, y, settings, tol):
         assert -1e-12 <= (ours - least) / null <= path.duality_gap[k] + rounding
 
 
-@pytest.mark.parametrize("size", quick(SIZES, "tall", "wide"))
-@every_setting
+@pytest.mark.parametrize(("size", "setting", "dtype"), CASES)
 def test_a_traced_path_is_that_of_numpy(size, setting, dtype):
     X, y = make(*SIZES[size], dtype)
     settings = fill(SETTINGS[setting], *X.shape, dtype)
     tol = 1e-9 if dtype == np.float64 else ROUNDINGS * np.finfo(dtype).eps
     grid = elastic_net_path(X, y, n_lambdas=N_LAMBDAS, **settings).lambdas.astype(dtype)
-    path = solve(X, y, **given(X, settings, grid[::-1], tol))
+    with jax.enable_x64(dtype == np.float64):
+        path = solve(X, y, **given(X, settings, grid[::-1], tol))
     np.testing.assert_array_equal(path.lambdas, grid)
     check(path, X, y, settings, tol)
 
 
-@tall
-def test_its_grid_is_that_of_numpy(size, x64):
-    X, y = make(*SIZES[size])
+def test_its_grid_is_that_of_numpy(x64):
+    X, y = make(*SIZES["tall"])
     path = traced_path(X, y, n_lambdas=N_LAMBDAS, tol=1e-9)
     check(path, X, y, {}, 1e-9)
-    assert not path.coef[0].any()
-    grid = elastic_net_path(X, -y, n_lambdas=N_LAMBDAS, lower=0.0, l1_ratio=0.5).lambdas
-    path = traced_path(X, -y, n_lambdas=N_LAMBDAS, lower=0.0, l1_ratio=0.5)
+    assert not np.any(path.coef[0])
+    grid = elastic_net_path(X, y, n_lambdas=N_LAMBDAS).lambdas
     np.testing.assert_allclose(path.lambdas, grid, rtol=1e-12)
+    settings = {"n_lambdas": N_LAMBDAS, "lower": 0.0, "l1_ratio": 0.5}
+    grid = elastic_net_path(X, -y, **settings).lambdas
+    lambdas = jax.jit(lambda X, y: traced_path(X, y, **settings).lambdas)(X, -y)
+    np.testing.assert_allclose(lambdas, grid, rtol=1e-12)
 
 
-@tall
-def test_everything_maps(size, x64):
-    n, p = SIZES[size]
+def test_everything_maps(x64):
+    """The public function over data, weightings, mixes and lambdas."""
+    n, p = SIZES["tall"]
     data = [make(n, p, seed=seed) for seed in range(3)]
     X, y = (np.stack(part) for part in zip(*data, strict=True))
     rng = np.random.default_rng(2)
-    weight = rng.uniform(0.2, 3, size=(3, n))
+    weights = rng.uniform(0.2, 3, size=(3, 2, n))
     lambdas = np.sort(rng.uniform(0.01, 1, size=(3, 5)))[:, ::-1]
     l1_ratio = np.array([0.25, 0.5, 1.0])
 
-    def lane(X, y, weight, lambdas, l1_ratio):
-        return traced_path(X, y, sample_weight=weight, lambdas=lambdas, l1_ratio=l1_ratio, tol=1e-9)
+    def lane(X, y, weights, lambdas, l1_ratio):
+        settings = {"lambdas": lambdas, "l1_ratio": l1_ratio, "tol": 1e-9}
+        return elastic_net_path(X, y, sample_weight=weights, **settings)
 
-    paths = jax.jit(jax.vmap(lane))(X, y, weight, lambdas, l1_ratio)
+    paths = jax.jit(jax.vmap(lane))(X, y, weights, lambdas, l1_ratio)
+    assert isinstance(paths.coef, jax.Array)
     for i in range(3):
-        settings = {"sample_weight": weight[i], "l1_ratio": float(l1_ratio[i])}
-        check(of(paths, i), X[i], y[i], settings, 1e-9)
+        for k in range(2):
+            settings = {"sample_weight": weights[i, k], "l1_ratio": float(l1_ratio[i])}
+            check(of(of(paths, i), k), X[i], y[i], settings, 1e-9)
 
 
-@tall_and_wide
-def test_responses_are_paths_of_their_own(size, x64, monkeypatch):
-    X, y = make(*SIZES[size], targets=5)
+def test_responses_are_paths_of_their_own(x64, monkeypatch):
+    """Rows and columns are filled up, and blocks of responses follow one another."""
+    X, y = make(41, 17, targets=5)
     y[:, 3] *= 1e-9
     y[:, 4] = 2.0
-    whole = traced_path(X, y, n_lambdas=4, tol=1e-9)
-    assert whole.coef.shape == (5, 4, X.shape[1])
+    monkeypatch.setattr(_traced_lane, "_MAX_ENTRIES", 2 * 4 * 18)
+    # A program that is there would be used again.
+    forget_programs()
+    paths = traced_path(X, y, n_lambdas=4, tol=1e-9)
+    forget_programs()
+    assert paths.coef.shape == (5, 4, 17)
     for k in range(4):
-        check(of(whole, k), X, y[:, k], {}, 1e-9)
-    assert not whole.coef[4].any()
-    np.testing.assert_allclose(whole.intercept[4], 2.0)
-    # Blocks that follow one another give the same; a program that is there would be used again.
-    monkeypatch.setattr(_traced_lane, "_MAX_ENTRIES", 2 * 4 * X.shape[1])
-    forget_programs()
-    blocks = traced_path(X, y, n_lambdas=4, tol=1e-8)
-    forget_programs()
-    for field, other in zip(whole[:3], blocks[:3], strict=True):
-        scale = np.abs(field).max(axis=tuple(range(1, field.ndim)), keepdims=True)
-        np.testing.assert_allclose(field / scale, other / scale, atol=1e-3)
-    assert not blocks.status.any()
+        check(of(paths, k), X, y[:, k], {}, 1e-9)
+    assert not np.any(paths.coef[4])
+    np.testing.assert_allclose(paths.intercept[4], 2.0)
 
 
-@tall_and_wide
-@one_dtype
-def test_lambda_zero_is_least_squares(size, dtype):
-    X, y = make(*SIZES[size], dtype)
-    lambdas = np.array([0.0, 0.5], dtype)
-    host = elastic_net_path(X, y, lambdas=lambdas)
+@pytest.mark.parametrize(
+    ("size", "dtype"), [("tall", np.float64), ("tall", np.float32), ("wide", np.float64)]
+)
+def test_at_lambda_0_stands_the_least_squares_solution_of_least_norm(size, dtype):
+    n, p = SIZES[size]
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(n, p)) * np.exp(rng.normal(size=p)), rng.normal(size=n)
+    if n > p and dtype == np.float64:
+        X[:, 1] = 2 * X[:, 0]
+    X, y = X.astype(dtype), y.astype(dtype)
+    lambdas = np.append(0.0, np.geomspace(0.1, 1, N_LAMBDAS - 1))
+    with jax.enable_x64(dtype == np.float64):
+        path = on_host(solve(X, y, **given(X, {}, lambdas, 1e-6)))
+    expected = np.linalg.pinv(X - X.mean(axis=0), rcond=1e-10) @ (y - y.mean())
+    assert path.lambdas[-1] == 0
+    assert not np.any(path.status)
     accuracy = 1e-8 if dtype == np.float64 else 2e-3
-    path = jax.jit(traced_path)(X, y, lambdas=lambdas)
-    assert not path.status.any()
-    scale = np.abs(host.coef[1]).max()
-    np.testing.assert_allclose(path.coef[1], host.coef[1], atol=accuracy * scale)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(path.coef[-1], expected, rtol=accuracy, atol=accuracy / 100 * scale)
 
 
 @pytest.mark.parametrize("upper", [0.5, np.inf])
@@ -292,19 +321,19 @@ def test_one_program_serves_any_number_of_rows(x64):
     traces = []
 
     @jax.jit
-    def fit(statistics, lambda_min_ratio):
+    def fit(statistics):
         traces.append(1)
-        return traced_path_of_statistics(
-            statistics, n_lambdas=4, lambda_min_ratio=lambda_min_ratio, tol=1e-9
-        )
+        return elastic_net_path(statistics, n_lambdas=4, tol=1e-9)
 
-    for n in range(20, 70):
+    for n in (20, 33, 69):
         X, y = make(n, 6, seed=n)
-        path = fit(sufficient_statistics(X, y), 1e-3)
-        assert path.coef.shape == (1, 4, 6)
-        assert not path.status.any()
+        path = fit(sufficient_statistics(X, y))
+        assert path.coef.shape == (4, 6)
+        np.testing.assert_allclose(
+            path.lambdas, elastic_net_path(X, y, n_lambdas=4).lambdas, rtol=1e-12
+        )
+        check(path, X, y, {}, 1e-9)
     assert len(traces) == 1
-    check(of(path, 0), X, y, {}, 1e-9)
 
 
 def test_loops_never_look_at_the_host(x64):
@@ -360,32 +389,6 @@ def test_sharded_statistics_say_what_does_not_fit(n, axis, weight, text):
 # --- the public function, from within ---
 
 
-def test_the_public_function_maps_over_data(x64):
-    data = [make(*SIZES["tall"], seed=seed) for seed in range(2)]
-    X, y = (np.stack(part) for part in zip(*data, strict=True))
-    paths = jax.jit(jax.vmap(lambda X, y: elastic_net_path(X, y, n_lambdas=N_LAMBDAS)))(X, y)
-    assert isinstance(paths.coef, jax.Array)
-    for i in range(2):
-        check(of(paths, i), X[i], y[i], {}, 1e-6)
-
-
-def test_the_public_function_takes_traced_weightings_and_statistics(x64):
-    n, p = SIZES["tall"]
-    X, y = make(n, p)
-    weights = np.random.default_rng(3).uniform(0.2, 3, size=(2, n))
-    lanes = jax.jit(
-        lambda w: elastic_net_path(X, y, sample_weight=w, n_lambdas=N_LAMBDAS, tol=1e-9)
-    )(weights)
-    host = elastic_net_path(X, y, sample_weight=weights, n_lambdas=N_LAMBDAS, tol=1e-9)
-    np.testing.assert_allclose(lanes.lambdas, host.lambdas, rtol=1e-9)
-    np.testing.assert_allclose(lanes.coef, host.coef, atol=1e-3)
-    of_statistics = jax.jit(lambda s: elastic_net_path(s, n_lambdas=N_LAMBDAS, tol=1e-9))
-    path = of_statistics(sufficient_statistics(X, y, weights[0]))
-    assert path.coef.shape == (N_LAMBDAS, p)
-    np.testing.assert_allclose(path.lambdas, host.lambdas[0], rtol=1e-9)
-    np.testing.assert_allclose(path.coef, host.coef[0], atol=1e-3)
-
-
 @pytest.mark.parametrize(
     ("call", "text"),
     [
@@ -397,16 +400,3 @@ def test_what_is_given_twice_or_not_at_all_is_refused_in_traced_code_too(call, t
     X, y = make(*SIZES["tall"])
     with pytest.raises(ValueError, match=text):
         jax.jit(call)(sufficient_statistics(X, y), X, y)
-
-
-@pytest.mark.parametrize("size", ["tall", "wide"])
-def test_at_lambda_0_stands_the_least_squares_solution_of_least_norm(size):
-    n, p = SIZES[size]
-    rng = np.random.default_rng(2)
-    X, y = rng.normal(size=(n, p)) * np.exp(rng.normal(size=p)), rng.normal(size=n)
-    if n > p:
-        X[:, 1] = 2 * X[:, 0]
-    expected = np.linalg.pinv(X - X.mean(axis=0), rcond=1e-10) @ (y - y.mean())
-    with jax.enable_x64(True):
-        path = jax.jit(lambda X, y: elastic_net_path(X, y, l1_ratio=0.0, lambdas=[0.0]))(X, y)
-    np.testing.assert_allclose(path.coef[0], expected, rtol=1e-8, atol=1e-10)

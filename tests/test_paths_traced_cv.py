@@ -1,11 +1,11 @@
 """Cross-validation in traced code beside that of NumPy."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from quick import one_dtype, quick
 
 from regjax.paths import (
     elastic_net_cv,
@@ -30,6 +30,7 @@ def make(n, p, dtype=np.float64, seed=0, targets=None):
 
 def check(found, X, y, dtype=np.float64, **settings):
     """All that cross-validation returns is what NumPy finds."""
+    found = jax.tree.map(np.asarray, found)
     X, y = np.asarray(X, float), np.asarray(y, float)
     settings["lambdas"] = np.asarray(found.lambdas, float).reshape(-1, N_LAMBDAS)[0]
     host = elastic_net_cv(X, y, tol=1e-13, **settings)
@@ -50,14 +51,60 @@ def check(found, X, y, dtype=np.float64, **settings):
     np.testing.assert_allclose(found.intercept, host.intercept, atol=accuracy * np.abs(y).max())
 
 
-@pytest.mark.parametrize("size", quick(SIZES, "tall"))
-@one_dtype
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [
+        ("wide", np.float32),
+        pytest.param("screened", np.float64, marks=pytest.mark.slow),
+    ],
+)
 def test_it_finds_what_numpy_finds(size, dtype):
     X, y = make(*SIZES[size], dtype)
     tol = 1e-9 if dtype == np.float64 else 1e-6
-    found = jax.jit(lambda X, y: lasso_cv(X, y, n_lambdas=N_LAMBDAS, folds=3, tol=tol))(X, y)
+    with jax.enable_x64(dtype == np.float64):
+        found = jax.jit(lambda X, y: lasso_cv(X, y, n_lambdas=N_LAMBDAS, folds=3, tol=tol))(X, y)
     assert isinstance(found.coef, jax.Array)
     check(found, X, y, dtype, folds=3)
+
+
+@functools.cache
+def lanes():
+    """Data, mixes and what is found in lanes of all sorts: those of folds without weight last."""
+    n, p = SIZES["tall"]
+    data = [make(n, p, seed=seed) for seed in (0, 1, 0, 0, 0)]
+    X, y = (np.stack(part) for part in zip(*data, strict=True))
+    X[2, 3, 2] = np.nan
+    weight = np.ones((5, n))
+    train, test = k_folds(n, 3)[1]
+    weight[3, test] = 0.0
+    weight[4, train] = 0.0
+    ratios = np.array([0.5, 1.0, 1.0, 1.0, 1.0])
+
+    def choose(X, y, weight, ratio):
+        settings = {"sample_weight": weight, "n_lambdas": N_LAMBDAS, "folds": 3, "tol": 1e-9}
+        return elastic_net_cv(X, y, l1_ratio=ratio, **settings)
+
+    with jax.enable_x64(True):
+        found = jax.jit(jax.vmap(choose))(X, y, weight, ratios)
+    assert isinstance(found.coef, jax.Array)
+    return X, y, ratios, jax.tree.map(np.asarray, found)
+
+
+def lane(found, k):
+    return jax.tree.map(lambda a: a[k], found)
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_it_maps_over_data_and_over_mixes(k):
+    X, y, ratios, found = lanes()
+    check(lane(found, k), X[k], y[k], l1_ratio=ratios[k], folds=3)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4], ids=["not a number", "no test rows", "no training rows"])
+def test_what_cannot_raise_is_not_certified(k):
+    found = lane(lanes()[-1], k)
+    assert found.path.status.all()
+    assert np.isnan(found.coef).all()
 
 
 SPLITS = {
@@ -70,52 +117,50 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize("splits", quick(SPLITS, "repeated"))
-@pytest.mark.parametrize("size", quick(["tall", "wide"], "tall"))
-def test_it_takes_any_splits_weights_and_mixes(size, splits, x64):
+@pytest.mark.parametrize(
+    ("size", "splits"),
+    [
+        ("tall", "repeated"),
+        pytest.param("tall", "some rows", marks=pytest.mark.slow),
+        pytest.param("wide", "in time", marks=pytest.mark.slow),
+    ],
+)
+def test_it_takes_any_splits_and_mixes_and_settings_alone_may_be_traced(size, splits, x64):
     n, p = SIZES[size]
     X, y = make(n, p)
     weight = np.random.default_rng(1).uniform(0.5, 2, size=n)
-    settings = {"folds": SPLITS[splits](n), "l1_ratio": [0.5, 1.0], "lower": 0.0}
+    settings = {"folds": SPLITS[splits](n), "sample_weight": weight, "lower": 0.0}
 
-    def choose(X, y, weight):
-        return elastic_net_cv(X, y, sample_weight=weight, n_lambdas=N_LAMBDAS, tol=1e-9, **settings)
+    def choose(fit_intercept, ratio, mix):
+        traced = {"fit_intercept": fit_intercept, "lambda_min_ratio": ratio, "l1_ratio": [mix, 1.0]}
+        return elastic_net_cv(X, y, n_lambdas=N_LAMBDAS, tol=1e-9, **traced, **settings)
 
-    found = jax.jit(choose)(X, y, weight)
-    grids = np.asarray(found.lambdas)
-    np.testing.assert_allclose(grids[0], 2 * grids[1], rtol=1e-12)
-    for k, l1_ratio in enumerate(settings.pop("l1_ratio")):
-        host = elastic_net_cv(
-            X, y, sample_weight=weight, l1_ratio=l1_ratio, lambdas=grids[k], tol=1e-11, **settings
-        )
-        np.testing.assert_allclose(found.fold_errors[k], host.fold_errors[0], rtol=1e-3)
-        if found.l1_ratio == l1_ratio:
-            assert host.mean_error.min() == pytest.approx(float(found.mean_error.min()), rel=1e-3)
-            np.testing.assert_allclose(found.lambda_1se, host.lambda_1se)
-            np.testing.assert_allclose(found.coef, host.coef, atol=1e-3)
+    found = jax.tree.map(np.asarray, jax.jit(choose)(False, 0.01, 0.5))
+    settings["fit_intercept"] = False
+    host = elastic_net_cv(
+        X, y, l1_ratio=[0.5, 1.0], n_lambdas=N_LAMBDAS, lambda_min_ratio=0.01, tol=1e-11, **settings
+    )
+    np.testing.assert_allclose(found.lambdas, host.lambdas, rtol=1e-9)
+    np.testing.assert_allclose(found.lambdas[0], 2 * found.lambdas[1], rtol=1e-12)
+    np.testing.assert_allclose(found.fold_errors, host.fold_errors, rtol=1e-3)
+    assert found.l1_ratio == host.l1_ratio
+    np.testing.assert_allclose(found.lambda_1se, host.lambda_1se)
+    np.testing.assert_allclose(found.coef, host.coef, atol=1e-3)
+    np.testing.assert_allclose(found.intercept, 0, atol=0)
 
 
-@pytest.mark.parametrize("size", quick(["tall", "screened"], "tall"))
-def test_responses_choose_for_themselves(size, x64):
-    X, y = make(*SIZES[size], targets=2)
-    found = traced_cv(X, y, n_lambdas=N_LAMBDAS, folds=3, tol=1e-9)
-    assert found.coef.shape == (2, X.shape[1])
+def test_responses_choose_for_themselves_in_single_precision(x64):
+    """Rows and columns are filled up; in 64-bit mode, too, nothing is of another precision."""
+    X, y = make(41, 17, np.float32, targets=2)
+    found = traced_cv(X, y, n_lambdas=N_LAMBDAS, folds=3)
+    floats = [a for a in jax.tree.leaves(found) if np.issubdtype(a.dtype, np.floating)]
+    assert {a.dtype for a in floats} == {np.dtype(np.float32)}
+    found = jax.tree.map(np.asarray, found)
+    assert found.coef.shape == (2, 17)
     for k in range(2):
-        one = jax.tree.map(lambda a, k=k: a[k] if jnp.ndim(a) else a, found)
+        one = lane(found._replace(l1_ratios=found.l1_ratio, path=None), k)
         one = one._replace(l1_ratios=found.l1_ratios, path=found.path.select(k))
-        check(one, X, y[:, k], folds=3)
-
-
-def test_it_maps_over_data_and_over_mixes(x64):
-    data = [make(40, 12, seed=seed) for seed in range(2)]
-    X, y = (np.stack(part) for part in zip(*data, strict=True))
-    ratios = np.array([0.5, 1.0])
-    found = jax.jit(
-        jax.vmap(lambda X, y, r: elastic_net_cv(X, y, l1_ratio=r, n_lambdas=N_LAMBDAS, tol=1e-9))
-    )(X, y, ratios)
-    for k in range(2):
-        one = jax.tree.map(lambda a, k=k: a[k], found)
-        check(one, X[k], y[k], l1_ratio=ratios[k])
+        check(one, X, y[:, k], np.float32, folds=3)
 
 
 def test_statistics_of_folds_are_enough(x64):
@@ -144,50 +189,6 @@ def test_what_can_be_seen_to_be_wrong_raises(call, text):
     statistics = sufficient_statistics(*make(40, 12))
     with pytest.raises(ValueError, match=text):
         jax.jit(call)(statistics)
-
-
-def test_what_cannot_raise_is_not_certified(x64):
-    X, y = make(40, 12)
-    X[3, 2] = np.nan
-    found = jax.jit(lambda X, y: lasso_cv(X, y, n_lambdas=N_LAMBDAS, folds=3))(X, y)
-    assert found.path.status.all()
-    assert np.isnan(found.coef).all()
-
-
-def test_a_split_without_weight_leaves_no_choice(x64):
-    X, y = make(40, 12)
-    splits = k_folds(40, 2)
-    settings = {"n_lambdas": N_LAMBDAS, "folds": splits}
-    choose = jax.jit(lambda X, y, w: lasso_cv(X, y, sample_weight=w, **settings))
-    for _, test in splits:
-        weight = np.ones(40)
-        weight[test] = 0.0
-        found = choose(X, y, weight)
-        assert found.path.status.all()
-        assert np.isnan(found.coef).all()
-    assert not choose(X, y, np.ones(40)).path.status.any()
-
-
-def test_what_is_traced_may_be_a_setting_alone(x64):
-    X, y = make(40, 12)
-
-    def choose(fit_intercept, ratio, mix):
-        settings = {"fit_intercept": fit_intercept, "lambda_min_ratio": ratio}
-        return elastic_net_cv(X, y, l1_ratio=[mix, 1.0], n_lambdas=N_LAMBDAS, tol=1e-9, **settings)
-
-    found = jax.jit(choose)(False, 0.01, 0.5)
-    host = elastic_net_cv(
-        X, y, l1_ratio=[0.5, 1.0], n_lambdas=N_LAMBDAS, fit_intercept=False, lambda_min_ratio=0.01
-    )
-    np.testing.assert_allclose(found.lambdas, host.lambdas, rtol=1e-9)
-    np.testing.assert_allclose(found.fold_errors, host.fold_errors, rtol=1e-3)
-
-
-def test_single_precision_stays_in_64_bit_mode(x64):
-    X, y = make(40, 12, np.float32)
-    found = traced_cv(X, y, n_lambdas=4, folds=3)
-    floats = [a for a in jax.tree.leaves(found) if jnp.issubdtype(a.dtype, jnp.floating)]
-    assert {a.dtype for a in floats} == {np.dtype(np.float32)}
 
 
 def test_sparse_matrices_are_refused_by_name():

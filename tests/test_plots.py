@@ -31,9 +31,7 @@ def result(data):
 def perceptrons(data):
     X, y = data
     mlp = MLPOptions(hidden=16, epochs=10)
-    return regjax.sweep(
-        (X, y > 0), models=["mlp_l1", "mlp_l2"], lambdas=LAMBDAS[:3], seeds=2, mlp=mlp
-    )
+    return regjax.sweep((X, y > 0), models="mlp_l1", lambdas=LAMBDAS[:3], seeds=2, mlp=mlp)
 
 
 def _line(axis, label):
@@ -98,7 +96,7 @@ def test_weight_distributions_count_exact_zeros(result, perceptrons):
         figure = plots.weight_distributions(outcome)
         titles = [axis.get_title() for axis in figure.axes]
         assert titles[0] == "no penalty\n0% exact zeros"
-        assert titles[2].startswith("L2, ")
+        assert [title[:4] for title in titles[2:]] == (["L2, "] if outcome is result else [])
         choice = outcome.best()[l1].lambda_
         lane = outcome.entries[l1].lambdas.index(choice)
         params = jax.tree.map(lambda leaf, lane=lane: leaf[0, lane], outcome.lane_params[l1])
@@ -151,7 +149,9 @@ def test_geometry_needs_two_features(data, columns):
         plots.geometry(np.ones((60, 2)), data[1])
 
 
-def test_all_figures_are_written_and_nothing_global_is_left(result, perceptrons, tmp_path):
+def test_all_figures_are_written_and_nothing_global_is_left(
+    result, perceptrons, tmp_path, monkeypatch
+):
     names = {path.stem for path in plots.save_figures(result, tmp_path / "linear")}
     assert names == {
         "loss_over_lambda",
@@ -160,12 +160,14 @@ def test_all_figures_are_written_and_nothing_global_is_left(result, perceptrons,
         "coefficient_paths",
         "geometry",
     }
-    names = {path.stem for path in plots.save_figures(perceptrons, tmp_path / "mlp")}
-    assert names == {"loss_over_lambda", "sparsity_and_condition", "weight_distributions"}
     for path in tmp_path.rglob("*.png"):
         assert path.stat().st_size > 10_000
     assert plt.get_fignums() == []
     assert isinstance(plots.loss_over_lambda(result), Figure)
+    # What is drawn of other models; to write it takes seconds.
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: path.touch())
+    names = {path.stem for path in plots.save_figures(perceptrons, tmp_path / "mlp")}
+    assert names == {"loss_over_lambda", "sparsity_and_condition", "weight_distributions"}
 
 
 def test_paths_need_a_linear_model(perceptrons):

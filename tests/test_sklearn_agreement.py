@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from quick import half
+from quick import pairs
 from scipy import sparse
 from sklearn import linear_model
 from sklearn.model_selection import KFold, ShuffleSplit
@@ -12,6 +12,7 @@ import regjax.sklearn as drop_ins
 from regjax.paths import multi_task_path, ridge_cv
 from regjax.sklearn._shared import engine_tol
 
+FLAGS = [True, False]
 TIGHT = {"tol": 1e-12, "max_iter": 200_000}
 
 
@@ -54,12 +55,13 @@ SEVERAL = [
 SETTINGS = [(case, 0) for case in ONE_STRENGTH] + [(case, 3) for case in SEVERAL]
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, sparse.csc_matrix])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("case", "targets"), SETTINGS, ids=str)
-def test_one_strength(case, targets, weighted, fit_intercept, form):
-    name, settings = case
+@pytest.mark.parametrize(
+    ("case", "weighted", "fit_intercept", "form"),
+    pairs(SETTINGS, FLAGS, FLAGS, [np.asarray, sparse.csr_array, sparse.csc_matrix]),
+    ids=str,
+)
+def test_one_strength(case, weighted, fit_intercept, form):
+    (name, settings), targets = case
     X, y, weight = data(targets=targets)
     settings = {**TIGHT, **settings, "fit_intercept": fit_intercept}
     ours = getattr(drop_ins, name)(**settings)
@@ -96,10 +98,11 @@ CROSS_VALIDATED = [
 ]
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csc_array])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("case", CROSS_VALIDATED, ids=str)
+@pytest.mark.parametrize(
+    ("case", "weighted", "fit_intercept", "form"),
+    pairs(CROSS_VALIDATED, FLAGS, FLAGS, [np.asarray, sparse.csc_array]),
+    ids=str,
+)
 def test_cross_validation(case, weighted, fit_intercept, form):
     name, settings = case
     X, y, weight = data(targets=2 if "MultiTask" in name else 0)
@@ -131,12 +134,11 @@ RIDGE_CASES = [
     # Of one response scikit-learn cannot score column by column.
     if targets or not {"alpha_per_target", "scoring"} <= settings.keys()
 ]
-FLAGS, FORMS = [True, False], [np.asarray, sparse.csr_array]
 
 
 @pytest.mark.parametrize(
     ("case", "fit_intercept", "weighted", "shape", "form"),
-    half(RIDGE_CASES, FLAGS, FLAGS, [(50, 8), (12, 30)], FORMS),
+    pairs(RIDGE_CASES, FLAGS, FLAGS, [(50, 8), (12, 30)], [np.asarray, sparse.csr_array]),
     ids=str,
 )
 def test_cross_validated_ridge(case, fit_intercept, weighted, shape, form):

@@ -307,7 +307,7 @@ def save_figures(result: SweepResult, folder: str | pathlib.Path) -> list[pathli
 
     Example:
         >>> import tempfile, regjax
-        >>> result = regjax.sweep("diabetes", lambdas=[0.01, 0.1, 1.0], seeds=2)
+        >>> result = regjax.sweep("diabetes", models="lasso", lambdas=[0.1, 1.0], seeds=2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     len(regjax.plots.save_figures(result, folder))
         5
