@@ -51,8 +51,8 @@ def test_a_fit_returns_itself_with_all_that_is_promised(model):
 @every_model
 def test_the_history_runs_from_zero_weights_to_the_fit(model):
     X, y = DATA
-    fitted = model(0.1, 0.05, 600).fit(X, y)
-    assert fitted.history.shape == (601,)
+    fitted = model(0.1, 0.05, 300).fit(X, y)
+    assert fitted.history.shape == (301,)
     assert fitted.history[0] == pytest.approx(y.var() / 2, rel=1e-12)
     last = objective(model, X, y, fitted.get_weights(), 0.1)
     assert fitted.history[-1] == pytest.approx(last, rel=1e-12)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from regression_problems import DATA, every_model, ridge_by_lstsq
+from regression_problems import DATA, MODELS, every_model, ridge_by_lstsq
 
 from regjax import RidgeRegression
 
@@ -13,10 +13,18 @@ from regjax import RidgeRegression
 STRENGTHS_AND_RATES = [(0.0, "auto"), (0.0, 0.05), (0.1, "auto")]
 
 
-@pytest.mark.parametrize(("lambda_", "rate"), STRENGTHS_AND_RATES)
+def constants(*values):
+    """Run a test on pairs of models and constants, with strengths and rates by turns."""
+    rows = [
+        (model, value, *STRENGTHS_AND_RATES[(i + j) % 3])
+        for i, model in enumerate(MODELS.values())
+        for j, value in enumerate(values)
+    ]
+    return pytest.mark.parametrize(("model", "constant", "lambda_", "rate"), rows)
+
+
 # The mean of ten times 0.1 is not 0.1 in floating point, that of ten times 1 is 1.
-@pytest.mark.parametrize("constant", [1.0, 0.1, -1e6 / 3])
-@every_model
+@constants(1.0, 0.1, -1e6 / 3)
 def test_a_constant_column_gets_the_weight_zero(model, constant, lambda_, rate):
     X, y = DATA[0][:10, :3].copy(), DATA[1][:10]
     X[:, 1] = constant
@@ -27,9 +35,7 @@ def test_a_constant_column_gets_the_weight_zero(model, constant, lambda_, rate):
     assert fitted.intercept == pytest.approx(without.intercept, abs=1e-6)
 
 
-@pytest.mark.parametrize(("lambda_", "rate"), STRENGTHS_AND_RATES)
-@pytest.mark.parametrize("constant", [1.0, 0.1])
-@every_model
+@constants(1.0, 0.1, -1e6 / 3)
 def test_columns_that_are_all_constant_leave_the_mean(model, constant, lambda_, rate):
     y = DATA[1][:10]
     fitted = model(lambda_, rate).fit(np.full((10, 2), constant), y)
@@ -38,9 +44,7 @@ def test_columns_that_are_all_constant_leave_the_mean(model, constant, lambda_, 
     assert fitted.kkt_residual == 0
 
 
-@pytest.mark.parametrize(("lambda_", "rate"), STRENGTHS_AND_RATES)
-@pytest.mark.parametrize("constant", [0.0, 1.0, 0.1, 1e6 / 3])
-@every_model
+@constants(0.0, 1.0, 0.1, 1e6 / 3)
 def test_a_constant_response_gives_zero_weights_and_itself(model, constant, lambda_, rate):
     fitted = model(lambda_, rate).fit(DATA[0][:11], np.full(11, constant))
     np.testing.assert_allclose(fitted.get_weights(), 0, atol=1e-15 * (1 + constant))
