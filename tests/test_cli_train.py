@@ -48,7 +48,7 @@ def measure(hp, w, key, X, y):
 
 
 training = Training(begin, step, measure, n_steps=40, evaluate_every=10, checkpoint_every=20)
-slow = Training(begin, step, measure, n_steps=60_000, evaluate_every=1000, checkpoint_every=5000)
+slow = Training(begin, step, measure, n_steps=30_000, evaluate_every=1000, checkpoint_every=5000)
 
 
 def function(hp, key, X, y, optimizer="adamw", width=1):
@@ -441,14 +441,9 @@ def wait_until_at_work(process):
     raise AssertionError(process.stderr.read())
 
 
-@pytest.fixture
-def undisturbed(folder):
-    assert run(*SLOW, "--out", "whole").exit_code == 0
-    return (folder / "whole" / "results.csv").read_bytes()
-
-
 @pytest.mark.slow
-def test_after_ctrl_c_the_command_that_is_told_goes_on(folder, undisturbed):
+def test_after_ctrl_c_and_after_a_kill_it_goes_on(folder):
+    assert run(*SLOW, "--out", "whole").exit_code == 0
     with start(*SLOW, "--out", "a run", "--overwrite") as process:
         wait_until_at_work(process)
         process.send_signal(signal.SIGINT)
@@ -460,24 +455,19 @@ def test_after_ctrl_c_the_command_that_is_told_goes_on(folder, undisturbed):
     words = shlex.split(command)
     assert words == ["regjax", "sweep", *SLOW, "--out", "a run", "--resume"]
     assert not (folder / "a run").exists()
-    resumed = finish(*words[2:])
-    assert resumed.returncode == 0, resumed.stderr
-    assert (folder / "a run" / "results.csv").read_bytes() == undisturbed
-    assert not (folder / "a run.unfinished").exists()
-
-
-@pytest.mark.slow
-def test_after_a_kill_it_goes_on(folder, undisturbed):
-    with start(*SLOW, "--out", "run") as process:
+    with start(*words[2:]) as process:
         wait_until_at_work(process)
         process.kill()
         process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
-    refused = finish(*SLOW, "--out", "run")
-    assert refused.returncode == 2
-    assert "unfinished sweep: go on with resume" in refused.stderr
-    assert finish(*SLOW, "--out", "run", "--resume").returncode == 0
-    assert (folder / "run" / "results.csv").read_bytes() == undisturbed
+    refused = run(*SLOW, "--out", "a run")
+    assert refused.exit_code == 2
+    assert "unfinished sweep: go on with resume" in refused.output
+    resumed = run(*words[2:])
+    assert resumed.exit_code == 0, resumed.output
+    results = [(folder / name / "results.csv").read_bytes() for name in ("whole", "a run")]
+    assert results[0] == results[1]
+    assert not (folder / "a run.unfinished").exists()
 
 
 @pytest.mark.slow

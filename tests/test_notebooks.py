@@ -218,6 +218,9 @@ def test_it_runs_from_top_to_bottom(name, shared_cache, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = importlib.import_module("nbformat")
     monkeypatch.setenv("REGJAX_SMOKE", "1")
+    # Compiling takes longest, and no number is looked at.
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     # The kernel's own shows figures in the notebook; that of the tests shows none.

@@ -112,11 +112,9 @@ def choice(hp, key, X, y, width, kind):
 CHOICES = Grid.product(lambda_=[0.1, 0.2, 0.3], width=Static([2, 3]), kind=["a", "b"], seed=[0, 7])
 
 CASES = {
-    "steps": (TRAINING, GRID, {}),
     "early stopping": (TRAINING, GRID, {"stopping": EarlyStopping(1, 0.1)}),
     "halving": (TRAINING, GRID, {"stopping": SuccessiveHalving(10, 2)}),
-    "pure function, choices": (choice, CHOICES, {}),
-    "float64": (choice, CHOICES, {"dtype": "float64"}),
+    "pure function, choices, float64": (choice, CHOICES, {"dtype": "float64"}),
 }
 
 
