@@ -51,6 +51,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow
 def test_blocks_run_as_they_stand_with_the_extra_named_above_them_alone():
     # In one process: what an extra brings is there for those that bring all of it and more.
     order = sorted(set(EXTRAS), key=lambda extra: len(PACKAGES[extra]))

@@ -48,10 +48,23 @@ def with_few_strengths(cls):
     return cls(alphas=4, cv=3) if issubclass(cls, CrossValidated) else cls()
 
 
-@parametrize_with_checks(
-    [cls(alphas=2, cv=2) if issubclass(cls, CrossValidated) else cls() for cls in CLASSES]
-)
+# One of those that share their `fit` stands for them; the others are slow.
+CHECKED = ("ElasticNet", "LassoCV", "MultiTaskElasticNet", "Ridge", "RidgeCV")
+
+
+def estimators_to_check(among):
+    chosen = [cls for cls in CLASSES if (cls.__name__ in CHECKED) == among]
+    return [cls(alphas=2, cv=2) if issubclass(cls, CrossValidated) else cls() for cls in chosen]
+
+
+@parametrize_with_checks(estimators_to_check(True))
 def test_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(estimators_to_check(False))
+def test_the_checks_of_scikit_learn_on_the_others(estimator, check):
     check(estimator)
 
 
