@@ -169,7 +169,7 @@ def test_a_layer_has_the_shape_factor_of_its_inputs_and_outputs_in_every_library
     )
     plain, given = muon_direction(), muon_direction(weight_dimension_numbers=matrices)
     cases = [
-        (plain, {"kernel": g}),
+        (plain, {"weight": g}),
         (plain, jax.tree.map(lambda _: g.T, layer)),
         (given, jax.tree.map(lambda _: g.T, layer)),
     ]
@@ -178,13 +178,13 @@ def test_a_layer_has_the_shape_factor_of_its_inputs_and_outputs_in_every_library
         return [tx.update(g, tx.init(g), g)[0] for (tx, _), g in zip(cases, gradients, strict=True)]
 
     found = jax.jit(directions)([tree for _, tree in cases])
-    flax, equinox, by_rows = (
+    flat, equinox, by_rows = (
         np.linalg.svd(leaf, compute_uv=False) for leaf in jax.tree.leaves(found)
     )
-    np.testing.assert_allclose(equinox, flax, rtol=1e-9)
-    assert np.all((flax > 2 * 0.6) & (flax < 2 * 1.25))
+    np.testing.assert_allclose(equinox, flat, rtol=1e-9)
+    assert np.all((flat > 2 * 0.6) & (flat < 2 * 1.25))
     # Said to be (inputs, outputs), it is one of fewer outputs than inputs.
-    np.testing.assert_allclose(by_rows, flax / 2, rtol=1e-9)
+    np.testing.assert_allclose(by_rows, flat / 2, rtol=1e-9)
 
 
 def test_biases_norms_and_other_leaves_go_to_adam_by_name():
