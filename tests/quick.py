@@ -1,9 +1,8 @@
-"""Which parameters of a test run in `make test`; the others are slow, and run in `make slow`."""
+"""Which parameters a test runs with in `make test`, and which in `make slow` alone."""
 
 import functools
 import itertools
 
-import numpy as np
 import pytest
 
 
@@ -11,12 +10,6 @@ def quick(values, *chosen):
     """Return the values; those that are not among the chosen are slow."""
     assert set(chosen) <= set(values), chosen
     return [v if v in chosen else pytest.param(v, marks=pytest.mark.slow) for v in values]
-
-
-def every_second(values):
-    """Return the values; the first is quick, the second slow, and so on."""
-    names = list(values)
-    return quick(names, *names[::2])
 
 
 def pairs(*axes):
@@ -37,9 +30,3 @@ def pairs(*axes):
 @functools.cache
 def _met(places):
     return frozenset(itertools.combinations(enumerate(places), 2))
-
-
-# For tests that compile much: float64 in make slow alone.
-one_dtype = pytest.mark.parametrize(
-    "dtype", quick([np.float32, np.float64], np.float32), ids=["float32", "float64"], indirect=True
-)
