@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import json
 import pathlib
+import threading
 
 from tests.mutants.operators import Mutant
 
@@ -99,9 +100,14 @@ def stale(mutant: Mutant) -> str:
     return ""
 
 
+# Trees of two threads at a time may fail (Python 3.11, "recursion depth mismatch").
+_parsing = threading.Lock()
+
+
 def _span(function: str, source: str) -> tuple[int, int] | None:
     """Return the first line of the function, counted from 0, and the one after its last."""
-    node: ast.AST = ast.parse(source)
+    with _parsing:
+        node: ast.AST = ast.parse(source)
     for name in function.split("."):
         named = [child for child in ast.walk(node) if getattr(child, "name", None) == name]
         if not named:
