@@ -84,6 +84,14 @@ def belongs_to_jax(*values: Any) -> bool:
     )
 
 
+def namespace(*values: Any) -> tuple[Any, bool]:
+    """Return `jax.numpy` for arrays of JAX, else `numpy`, and whether a value is traced."""
+    jax = sys.modules.get("jax")
+    if jax is None or not any(isinstance(value, jax.Array) for value in values):
+        return np, False
+    return jax.numpy, any(isinstance(value, jax.core.Tracer) for value in values)
+
+
 def refuse_traced(**values: Any) -> None:
     """Raise TypeError if a value is traced, or holds what is; by name."""
     jax = sys.modules.get("jax")

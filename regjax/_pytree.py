@@ -34,8 +34,20 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
         >>> jax.tree.structure(Scale(2.0)) == jax.tree.structure(Shift(2.0))
         False
     """
-    frozen: Any = dataclasses.dataclass(frozen=True)(cls)
-    fields = dataclasses.fields(frozen)
+    frozen = dataclasses.dataclass(frozen=True)(cls)
+    register(frozen)
+    return frozen
+
+
+_registered: set[Any] = set()
+
+
+def register(cls: Any) -> None:
+    """Make a dataclass a pytree, in whose structure the static fields are, unless it is one."""
+    if cls in _registered:
+        return
+    _registered.add(cls)
+    fields = dataclasses.fields(cls)
     children = [field.name for field in fields if not field.metadata.get("static", False)]
     static = [field.name for field in fields if field.metadata.get("static", False)]
     keys = [jax.tree_util.GetAttrKey(name) for name in children]
@@ -50,9 +62,8 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
         return list(zip(keys, values, strict=True)), settings
 
     def unflatten(settings: tuple, values: Any) -> Any:
-        return frozen(
+        return cls(
             **dict(zip(children, values, strict=True)), **dict(zip(static, settings, strict=True))
         )
 
-    jax.tree_util.register_pytree_with_keys(frozen, flatten_with_keys, unflatten, flatten)
-    return frozen
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

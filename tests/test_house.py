@@ -20,7 +20,7 @@ HOUSE = ROOT / "regjax"
 
 # A room imports only from rows above its own.
 ROWS = [
-    ["_messages"],
+    ["_messages", "_warnings"],
     ["_arrays", "_inputs", "_manifests", "_pytree"],
     ["_folders"],
     ["_names", "_sharding"],
@@ -228,7 +228,7 @@ def test_paths_and_their_cross_validation_run_on_numpy_alone():
     assert "numpy" in loaded
     assert not HEAVY & loaded
     rooms = {module.split(".")[1] for module in loaded if module.startswith("regjax.")}
-    assert rooms <= {"_inputs", "_messages", "paths"}
+    assert rooms <= {"_inputs", "_messages", "_warnings", "paths"}
 
 
 def test_the_cores_load_no_extra():

@@ -21,9 +21,9 @@ from regjax.paths import (
     sufficient_statistics,
 )
 from regjax.paths._grouped_path import solve_grouped
-from regjax.paths._lanes import as_data
-from regjax.paths._settings import as_shape
+from regjax.paths._samples import as_samples
 from regjax.paths._solve import LanePath
+from regjax.paths.settings import Settings
 
 # --- the problem, written down from its definition ---
 
@@ -164,29 +164,22 @@ def fill(setting, n, p, seed=1):
 
 
 sizes = pytest.mark.parametrize("size", SIZES)
-forms = pytest.mark.parametrize("form", ["gram", "data"])
+engines = pytest.mark.parametrize("engine", ["gram", "columns"])
 
 
-def choose(monkeypatch, form):
-    """Let one engine run, whatever the size."""
-    for module in ("_lanes", "_fold_lanes"):
-        monkeypatch.setattr(f"regjax.paths.{module}.wants_gram", lambda n, p: form == "gram")
-
-
-@pytest.mark.parametrize(("size", "setting", "form"), pairs(SIZES, SETTINGS, ["gram", "data"]))
-def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeypatch):
+@pytest.mark.parametrize(("size", "setting", "engine"), pairs(SIZES, SETTINGS, ["gram", "columns"]))
+def test_every_solution_is_optimal_and_its_gap_true(size, setting, engine):
     n, p, m = SIZES[size]
     X, Y = make(n, p, m)
     problem = Problem(X, Y, fill(SETTINGS[setting], n, p))
-    choose(monkeypatch, form)
-    path = multi_task_path(X, Y, n_lambdas=12, tol=1e-10, **problem.settings)
-    assert path.coef.shape == (12, m, p)
-    assert path.intercept.shape == (12, m)
+    path = multi_task_path(X, Y, n_lambdas=12, tol=1e-10, **problem.settings, engine=engine)
+    assert path.coef.shape == (m, 12, p)
+    assert path.intercept.shape == (m, 12)
     assert not path.status.any()
     left_out = np.isinf(problem.parts()[1])
     assert not path.coef[:, :, left_out].any()
     for k, lambda_ in enumerate(path.lambdas):
-        solution = path.coef[k], path.intercept[k], lambda_
+        solution = path.coef[:, k], path.intercept[:, k], lambda_
         assert abs(problem.gap(*solution) - path.duality_gap[k]) <= 1e-11
         assert problem.gap(*solution) <= 1.1e-10
         assert problem.violation(*solution) <= 1e-4
@@ -204,7 +197,7 @@ def test_scikit_learn_finds_the_same_objective(size, l1_ratio):
             if l1_ratio == 1
             else MultiTaskElasticNet(lambda_, l1_ratio=l1_ratio, tol=1e-9, max_iter=10**5)
         ).fit(X, Y)
-        ours = problem.objective(path.coef[k], path.intercept[k], lambda_)
+        ours = problem.objective(path.coef[:, k], path.intercept[:, k], lambda_)
         theirs = problem.objective(other.coef_, other.intercept_, lambda_)
         assert abs(ours - theirs) <= 1e-6 * problem.null()
 
@@ -220,63 +213,64 @@ def test_orthonormal_columns_are_thresholded_by_their_norms(l1_ratio):
     size = np.linalg.norm(ols, axis=1, keepdims=True)
     path = multi_task_path(X, Y, l1_ratio=l1_ratio, n_lambdas=9, tol=1e-14)
     assert path.lambdas[0] * l1_ratio == pytest.approx(size.max())
-    assert not path.coef[0].any()
-    for lambda_, coef in zip(path.lambdas, path.coef, strict=True):
+    assert not path.coef[:, 0].any()
+    for lambda_, coef in zip(path.lambdas, np.moveaxis(path.coef, 1, 0), strict=True):
         kept = np.maximum(1 - lambda_ * l1_ratio / size, 0) / (1 + lambda_ * (1 - l1_ratio))
         np.testing.assert_allclose(coef.T, kept * ols, atol=1e-6)
 
 
-@forms
-def test_the_first_row_comes_in_just_below_the_first_lambda(form, monkeypatch):
-    choose(monkeypatch, form)
+@engines
+def test_the_first_row_comes_in_just_below_the_first_lambda(engine):
     X, Y = make(30, 12, 4)
     factors = np.linspace(0.5, 3, 12)
-    first = multi_task_path(X, Y, n_lambdas=1, penalty_weights=factors).lambdas[0]
+    first = multi_task_path(X, Y, n_lambdas=1, penalty_weights=factors, engine=engine).lambdas[0]
     path = multi_task_path(
-        X, Y, lambdas=[1.001 * first, 0.999 * first], penalty_weights=factors, tol=1e-12
+        X,
+        Y,
+        lambdas=[1.001 * first, 0.999 * first],
+        penalty_weights=factors,
+        tol=1e-12,
+        engine=engine,
     )
-    np.testing.assert_array_equal(path.coef.any(axis=1).sum(axis=1), [0, 1])
+    np.testing.assert_array_equal(path.coef.any(axis=0).sum(axis=1), [0, 1])
 
 
-@forms
-def test_one_response_alone_is_the_elastic_net(form, monkeypatch):
-    choose(monkeypatch, form)
+@engines
+def test_one_response_alone_is_the_elastic_net(engine):
     X, Y = make(40, 15, 1)
-    joint = multi_task_path(X, Y, l1_ratio=0.8, n_lambdas=10, tol=1e-12)
-    alone = elastic_net_path(X, Y[:, 0], l1_ratio=0.8, n_lambdas=10, tol=1e-12)
+    joint = multi_task_path(X, Y, l1_ratio=0.8, n_lambdas=10, tol=1e-12, engine=engine)
+    alone = elastic_net_path(X, Y[:, 0], l1_ratio=0.8, n_lambdas=10, tol=1e-12, engine=engine)
     np.testing.assert_allclose(joint.lambdas, alone.lambdas)
-    np.testing.assert_allclose(joint.coef[:, 0], alone.coef, atol=1e-5)
-    np.testing.assert_allclose(joint.intercept[:, 0], alone.intercept, atol=1e-5)
+    np.testing.assert_allclose(joint.coef[0], alone.coef, atol=1e-5)
+    np.testing.assert_allclose(joint.intercept[0], alone.intercept, atol=1e-5)
 
 
-@forms
-def test_responses_may_be_rotated(form, monkeypatch):
-    choose(monkeypatch, form)
+@engines
+def test_responses_may_be_rotated(engine):
     X, Y = make(30, 12, 4)
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
-    plain = multi_task_path(X, Y, n_lambdas=8, tol=1e-12)
-    turned = multi_task_path(X, Y @ turn, n_lambdas=8, tol=1e-12)
-    np.testing.assert_allclose(turned.coef, turn.T @ plain.coef, atol=1e-5)
+    plain = multi_task_path(X, Y, n_lambdas=8, tol=1e-12, engine=engine)
+    turned = multi_task_path(X, Y @ turn, n_lambdas=8, tol=1e-12, engine=engine)
+    np.testing.assert_allclose(turned.coef, np.tensordot(turn.T, plain.coef, 1), atol=1e-5)
 
 
-@forms
-def test_without_norms_responses_are_apart(form, monkeypatch):
-    choose(monkeypatch, form)
+@engines
+def test_without_norms_responses_are_apart(engine):
     X, Y = make(40, 9, 3)
     lambdas = [2.0, 0.3, 0.0]
-    joint = multi_task_path(X, Y, l1_ratio=0.0, lambdas=lambdas)
-    alone = ridge_path(X, Y, lambdas=lambdas)
-    np.testing.assert_allclose(joint.coef, alone.coef.transpose(1, 0, 2), atol=1e-8)
-    mixed = multi_task_path(X, Y, l1_ratio=0.7, lambdas=lambdas, tol=1e-10)
+    joint = multi_task_path(X, Y, l1_ratio=0.0, lambdas=lambdas, engine=engine)
+    alone = ridge_path(X, Y, lambdas=lambdas, engine=engine)
+    np.testing.assert_allclose(joint.coef, alone.coef, atol=1e-8)
+    mixed = multi_task_path(X, Y, l1_ratio=0.7, lambdas=lambdas, tol=1e-10, engine=engine)
     assert not mixed.status.any()
     A = np.column_stack([np.ones(40), X])
     exact = np.linalg.lstsq(A, Y, rcond=None)[0]
-    np.testing.assert_allclose(mixed.coef[-1], exact[1:].T, atol=1e-8)
-    np.testing.assert_allclose(mixed.intercept[-1], exact[0], atol=1e-8)
+    np.testing.assert_allclose(mixed.coef[:, -1], exact[1:].T, atol=1e-8)
+    np.testing.assert_allclose(mixed.intercept[:, -1], exact[0], atol=1e-8)
     assert mixed.duality_gap.shape == (3,)
     problem = Problem(X, Y, {"l1_ratio": 0.7})
     for k in range(2):
-        gap = problem.gap(mixed.coef[k], mixed.intercept[k], mixed.lambdas[k])
+        gap = problem.gap(mixed.coef[:, k], mixed.intercept[:, k], mixed.lambdas[k])
         assert gap <= 1.1e-10
 
 
@@ -284,13 +278,12 @@ def test_the_grid_without_norms_is_that_of_ridge():
     X, Y = make(40, 9, 1)
     joint, alone = multi_task_path(X, Y, l1_ratio=0.0), ridge_path(X, Y[:, 0])
     np.testing.assert_allclose(joint.lambdas, alone.lambdas)
-    np.testing.assert_allclose(joint.coef[:, 0], alone.coef, atol=1e-10)
+    np.testing.assert_allclose(joint.coef[0], alone.coef, atol=1e-10)
 
 
 def test_gaps_of_responses_apart_add_up_in_their_units():
     X, Y = make(40, 9, 3)
     Y = Y * [1.0, 10.0, 100.0]
-    shape = as_shape(9, True, False, None, None, None)
     elsewhere = ridge_path(X, Y, lambdas=[0.4, 0.2])
     one = {"l1_ratio": 0.0}
     gaps = [
@@ -302,14 +295,14 @@ def test_gaps_of_responses_apart_add_up_in_their_units():
     ]
 
     class Inexact:
-        standard = as_data(X, Y, None)[0].lanes(shape).standard
+        standard = as_samples(X, Y, Settings())[0].lanes(Settings().shape(9)).standard
 
         def solve(self, lambdas, l1_ratio, tol):
             return [LanePath(elsewhere.coef, elsewhere.intercept, np.array(gaps))]
 
     (found,) = solve_grouped(Inexact(), np.array([0.3, 0.1]), 0.0, 1e-6)
     for k, lambda_ in enumerate([0.3, 0.1]):
-        joint = Problem(X, Y, one).gap(found.coef[:, k], found.intercept[:, k], lambda_)
+        joint = Problem(X, Y, one).gap(found.coef[0, :, k], found.intercept[0, :, k], lambda_)
         assert joint > 1e-6
         np.testing.assert_allclose(found.gap[:, k], joint, rtol=1e-6)
 
@@ -355,11 +348,12 @@ HARD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "l1_ratio", "form"), pairs(HARD, [1.0, 0.7], ["gram", "data"]))
-def test_hard_data_are_solved(name, l1_ratio, form, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "l1_ratio", "engine"), pairs(HARD, [1.0, 0.7], ["gram", "columns"])
+)
+def test_hard_data_are_solved(name, l1_ratio, engine):
     X, Y = hard(name)
-    choose(monkeypatch, form)
-    path = multi_task_path(X, Y, l1_ratio=l1_ratio, n_lambdas=20)
+    path = multi_task_path(X, Y, l1_ratio=l1_ratio, n_lambdas=20, engine=engine)
     assert not path.status.any()
     if name == "constant columns":
         assert not path.coef[:, :, 4:6].any()
@@ -368,17 +362,17 @@ def test_hard_data_are_solved(name, l1_ratio, form, monkeypatch):
         if name == "far from zero":
             # 1e8 leaves these checks half the digits, and the fit all of them: shift it back.
             problem = Problem(X - 1e8, Y - 1e8, {"l1_ratio": l1_ratio})
-            b, a = path.coef[k], path.intercept[k] + 1e8 * (path.coef[k].sum(axis=1) - 1)
+            b = path.coef[:, k]
+            a = path.intercept[:, k] + 1e8 * (b.sum(axis=1) - 1)
             a = a + np.mean(problem.Y - a - problem.X @ b.T, axis=0)
         else:
-            b, a = path.coef[k], path.intercept[k]
+            b, a = path.coef[:, k], path.intercept[:, k]
         assert problem.gap(b, a, lambda_) <= 1.01e-6
 
 
-@forms
+@engines
 @pytest.mark.parametrize("value", [3.0, 3.3])
-def test_constant_responses_need_no_coefficients(form, value, monkeypatch):
-    choose(monkeypatch, form)
+def test_constant_responses_need_no_coefficients(engine, value):
     X, _ = make(40, 9, 3)
     path = multi_task_path(X, np.full((40, 3), value), n_lambdas=5)
     assert not path.status.any()
@@ -407,14 +401,13 @@ def test_any_shape_is_solved(n, p, m, seed, l1_ratio, copies, zeros, gram):
         weight = np.where(rng.random(n) < 0.7, 0.0, 1.0)
         weight[0] = 1.0
         chosen["sample_weight"] = weight
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: gram)
-        path = multi_task_path(X, Y, n_lambdas=6, **chosen)
+    engine = "gram" if gram else "columns"
+    path = multi_task_path(X, Y, n_lambdas=6, engine=engine, **chosen)
     assert not path.status.any()
     problem = Problem(X, Y, chosen)
     if problem.null() > 1e-20:
         for k, lambda_ in enumerate(path.lambdas):
-            assert problem.gap(path.coef[k], path.intercept[k], lambda_) <= 1.01e-6
+            assert problem.gap(path.coef[:, k], path.intercept[:, k], lambda_) <= 1.01e-6
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
@@ -423,9 +416,9 @@ def test_one_small_lambda_of_a_wide_matrix_is_reached(l1_ratio):
     first = multi_task_path(X, Y, l1_ratio=l1_ratio, n_lambdas=1).lambdas[0]
     path = multi_task_path(X, Y, l1_ratio=l1_ratio, lambdas=[0.02 * first, 5 * first])
     assert not path.status.any()
-    assert not path.coef[0].any()
+    assert not path.coef[:, 0].any()
     problem = Problem(X, Y, {"l1_ratio": l1_ratio})
-    assert problem.gap(path.coef[1], path.intercept[1], path.lambdas[1]) <= 1.01e-6
+    assert problem.gap(path.coef[:, 1], path.intercept[:, 1], path.lambdas[1]) <= 1.01e-6
 
 
 def test_what_is_not_reached_is_said_where_it_was_asked():
@@ -436,7 +429,7 @@ def test_what_is_not_reached_is_said_where_it_was_asked():
     np.testing.assert_array_equal(path.status, path.duality_gap > 0)
     problem = Problem(X, Y, {})
     for k, lambda_ in enumerate(path.lambdas):
-        assert problem.gap(path.coef[k], path.intercept[k], lambda_) <= 1e-12
+        assert problem.gap(path.coef[:, k], path.intercept[:, k], lambda_) <= 1e-12
 
 
 def test_rows_statistics_and_sparse_columns_give_one_answer():
@@ -455,13 +448,13 @@ def test_a_path_predicts_and_interpolates():
     X, Y = make(20, 5, 2)
     path = multi_task_path(X, Y, n_lambdas=4)
     fitted = path.predict(X[:7])
-    assert fitted.shape == (4, 7, 2)
-    np.testing.assert_allclose(fitted[2], X[:7] @ path.coef[2].T + path.intercept[2])
+    assert fitted.shape == (2, 4, 7)
+    np.testing.assert_allclose(fitted[:, 2].T, X[:7] @ path.coef[:, 2].T + path.intercept[:, 2])
     coef, intercept = path.at(path.lambdas[1])
-    np.testing.assert_allclose(coef, path.coef[1])
-    np.testing.assert_allclose(intercept, path.intercept[1])
+    np.testing.assert_allclose(coef, path.coef[:, 1])
+    np.testing.assert_allclose(intercept, path.intercept[:, 1])
     middle, _ = path.at((path.lambdas[1] + path.lambdas[2]) / 2)
-    np.testing.assert_allclose(middle, (path.coef[1] + path.coef[2]) / 2)
+    np.testing.assert_allclose(middle, (path.coef[:, 1] + path.coef[:, 2]) / 2)
     with pytest.raises(ValueError, match="outside the path"):
         path.at(2 * path.lambdas[0])
 
@@ -528,7 +521,7 @@ def test_every_fold_is_the_path_of_its_training_rows(size, setting):
             tol=1e-9,
             **chosen,
         )
-        square = ((part.predict(X[test]) - Y[test]) ** 2).mean(axis=2)
+        square = ((part.predict(X[test]) - Y[test].T[:, None]) ** 2).mean(axis=0)
         error = np.average(square, axis=1, weights=weight[test])
         np.testing.assert_allclose(found.fold_errors[0, i], error, rtol=1e-3)
 
@@ -546,11 +539,11 @@ def test_choices_are_read_off_the_errors():
     within = mean[r] <= mean[r, k] + spread[r, k]
     assert found.lambda_1se == found.lambdas[r][within].max()
     assert found.lambda_1se > found.lambda_
-    np.testing.assert_array_equal(found.coef, found.path.coef[k])
-    np.testing.assert_array_equal(found.intercept, found.path.intercept[k])
+    np.testing.assert_array_equal(found.coef, found.path.coef[:, k])
+    np.testing.assert_array_equal(found.intercept, found.path.intercept[:, k])
     np.testing.assert_allclose(found.coef_1se, found.path.at(found.lambda_1se)[0])
     np.testing.assert_allclose(found.intercept_1se, found.path.at(found.lambda_1se)[1])
-    np.testing.assert_allclose(found.predict(X), found.path.predict(X)[k])
+    np.testing.assert_allclose(found.predict(X), found.path.predict(X)[:, k].T)
 
 
 def test_statistics_of_the_folds_stand_for_the_rows():

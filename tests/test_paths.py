@@ -10,7 +10,7 @@ from quick import pairs
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import ElasticNet
 
-from regjax.paths import elastic_net_path, lasso_path, ridge_path
+from regjax.paths import elastic_net_path, lasso_path, ridge_path, select_engine
 
 # --- the problem, written down from its definition ---
 
@@ -147,28 +147,18 @@ sizes = pytest.mark.parametrize("size", SIZES)
 every_setting = pytest.mark.parametrize("setting", SETTINGS)
 
 
-def engine_used(monkeypatch, name):
-    """Let the data engines run at sizes that Gram matrices would serve."""
-    if name == "data":
-        monkeypatch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: False)
-
-
-@pytest.mark.parametrize(("size", "setting", "form"), pairs(SIZES, SETTINGS, ["gram", "data"]))
-def test_every_solution_is_optimal_and_its_gap_true(size, setting, form, monkeypatch):
+@pytest.mark.parametrize(("size", "setting", "engine"), pairs(SIZES, SETTINGS, ["gram", "columns"]))
+def test_every_solution_is_optimal_and_its_gap_true(size, setting, engine):
     n, p = SIZES[size]
     X, y = make(n, p)
     problem = Problem(X, y, fill(SETTINGS[setting], n, p))
-    if form == "data":
-        engine_used(monkeypatch, "data")
-    else:
-        monkeypatch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: True)
-    path = elastic_net_path(X, y, n_lambdas=20, tol=1e-9, **problem.settings)
+    path = elastic_net_path(X, y, n_lambdas=20, tol=1e-9, engine=engine, **problem.settings)
     assert path.coef.shape == (20, p)
     assert not path.status.any()
     assert path.duality_gap.max() <= 1e-9
     best = (
-        elastic_net_path(X, y, n_lambdas=20, tol=1e-12, **problem.settings)
-        if form == "gram"
+        elastic_net_path(X, y, n_lambdas=20, tol=1e-12, engine=engine, **problem.settings)
+        if engine == "gram"
         else path
     )
     for k, lambda_ in enumerate(path.lambdas):
@@ -283,12 +273,10 @@ def hard(name):
     ],
 )
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
-@pytest.mark.parametrize("form", ["gram", "data"])
-def test_hard_data_are_solved(name, l1_ratio, form, monkeypatch):
+@pytest.mark.parametrize("engine", ["gram", "columns"])
+def test_hard_data_are_solved(name, l1_ratio, engine):
     X, y = hard(name)
-    if form == "data":
-        engine_used(monkeypatch, "data")
-    path = elastic_net_path(X, y, l1_ratio=l1_ratio, n_lambdas=30)
+    path = elastic_net_path(X, y, l1_ratio=l1_ratio, n_lambdas=30, engine=engine)
     assert not path.status.any()
     assert np.isfinite(path.coef).all()
     if name == "constant response":
@@ -325,9 +313,8 @@ def test_any_shape_is_solved(n, p, seed, l1_ratio, copies, zeros, lower, gram):
         chosen["sample_weight"] = weight
     if lower is not None:
         chosen["lower"] = lower
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("regjax.paths._lanes.wants_gram", lambda n, p: gram)
-        path = elastic_net_path(X, y, n_lambdas=12, **chosen)
+    engine = "gram" if gram else "columns"
+    path = elastic_net_path(X, y, n_lambdas=12, engine=engine, **chosen)
     assert not path.status.any()
     problem = Problem(X, y, chosen)
     if problem.null() > 1e-20:
@@ -336,12 +323,8 @@ def test_any_shape_is_solved(n, p, seed, l1_ratio, copies, zeros, lower, gram):
 
 
 @pytest.mark.parametrize("size", ["few columns", "few rows"])
-def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size, monkeypatch):
-    def forbidden(*args, **kwargs):
-        raise AssertionError("the homotopy left something to do")
-
-    for engine in ("gram_paths", "screened_path", "solve_active"):
-        monkeypatch.setattr(f"regjax.paths._solve.{engine}", forbidden)
+def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size):
+    assert select_engine(*SIZES[size]).method == "homotopy"
     for seed in range(20):
         X, y = make(*SIZES[size], seed=seed)
         path = lasso_path(X, y, n_lambdas=12)
@@ -349,12 +332,8 @@ def test_small_lassos_are_walked_exactly_and_need_no_second_engine(size, monkeyp
         assert not np.any((path.coef != 0) & (np.abs(path.coef) < 1e-12))
 
 
-def test_lassos_of_many_lanes_are_walked_like_each_alone(monkeypatch):
-    def forbidden(*args, **kwargs):
-        raise AssertionError("the homotopy left something to do")
-
-    for engine in ("gram_paths", "solve_active"):
-        monkeypatch.setattr(f"regjax.paths._solve.{engine}", forbidden)
+def test_lassos_of_many_lanes_are_walked_like_each_alone():
+    assert select_engine(400, 90).method == "homotopy"
     rng = np.random.default_rng(5)
     # Columns in a row that resemble each other: variables come, go and come back.
     X = np.cumsum(rng.normal(size=(400, 90)), axis=1)

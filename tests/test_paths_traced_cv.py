@@ -1,5 +1,6 @@
 """Cross-validation in traced code beside that of NumPy."""
 
+import dataclasses
 import functools
 
 import jax
@@ -158,8 +159,8 @@ def test_responses_choose_for_themselves_in_single_precision(x64):
     found = jax.tree.map(np.asarray, found)
     assert found.coef.shape == (2, 17)
     for k in range(2):
-        one = lane(found._replace(l1_ratios=found.l1_ratio, path=None), k)
-        one = one._replace(l1_ratios=found.l1_ratios, path=found.path.select(k))
+        one = lane(dataclasses.replace(found, l1_ratios=found.l1_ratio, path=None), k)
+        one = dataclasses.replace(one, l1_ratios=found.l1_ratios, path=found.path.select(k))
         check(one, X, y[:, k], np.float32, folds=3)
 
 

@@ -1,5 +1,6 @@
 """Figures of a path and its cross-validation hold the numbers they claim to show."""
 
+import dataclasses
 import pathlib
 import re
 import runpy
@@ -169,7 +170,7 @@ def test_an_axis_that_is_low_gets_fewer_names(data):
 
 
 def test_names_come_from_the_path_unless_given(data):
-    path = lasso_path(*data, n_lambdas=5)._replace(feature_names=NAMES)
+    path = dataclasses.replace(lasso_path(*data, n_lambdas=5), feature_names=NAMES)
     assert set(texts(plots.plot_path(path, n_labels=12).axes[0])) == set(NAMES)
     other = [f"_{name}" for name in NAMES]
     assert set(texts(plots.plot_path(path, n_labels=12, feature_names=other).axes[0])) == set(other)

@@ -1,5 +1,7 @@
 """Cross-validated ridge against refits without each row, scikit-learn, and plain algebra."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -140,7 +142,7 @@ def test_responses_are_lanes_and_sparse_rows_are_rows(size, lambdas, folds):
     both = ridge_cv(scipy.sparse.csr_array(X), Y, lambdas=lambdas, n_lambdas=7, folds=folds)
     for k in range(2):
         one = ridge_cv(X, Y[:, k], lambdas=lambdas, n_lambdas=7, folds=folds)
-        for name in one._fields[1:-1]:
+        for name in [f.name for f in dataclasses.fields(one)][1:-1]:
             np.testing.assert_allclose(
                 getattr(both, name)[k], getattr(one, name), rtol=1e-6, atol=1e-9
             )

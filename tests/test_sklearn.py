@@ -1,5 +1,6 @@
 """The drop-ins as estimators: scikit-learn's own checks, and what surrounds an estimator."""
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -205,11 +206,12 @@ def test_a_gap_out_of_reach_is_told(monkeypatch):
 
     def falling_short(*args, **settings):
         path = elastic_net_path(*args, **settings)
-        return path._replace(duality_gap=path.duality_gap + 1e-3)
+        return dataclasses.replace(path, duality_gap=path.duality_gap + 1e-3)
 
     def search_falling_short(*args, **settings):
         found = elastic_net_cv(*args, **settings)
-        return found._replace(path=found.path._replace(duality_gap=found.path.duality_gap + 1e-3))
+        path = dataclasses.replace(found.path, duality_gap=found.path.duality_gap + 1e-3)
+        return dataclasses.replace(found, path=path)
 
     monkeypatch.setattr("regjax.sklearn._coefficients.elastic_net_path", falling_short)
     monkeypatch.setattr("regjax.sklearn._cross_validated.elastic_net_cv", search_falling_short)

@@ -1,5 +1,6 @@
 """Linear regressions of a sweep: every lane against its definition, on every kind of table."""
 
+import dataclasses
 import functools
 import warnings
 
@@ -207,7 +208,7 @@ def test_lanes_that_miss_the_tolerance_say_so_and_nothing_is_printed(monkeypatch
     def stopped(*data, **settings):
         path = elastic_net_path(*data, **settings)
         warnings.warn("1 of 2 solutions have a duality gap", ConvergenceWarning, stacklevel=1)
-        return path._replace(status=np.array([0, 1]), duality_gap=np.array([0.0, 1e-3]))
+        return dataclasses.replace(path, status=np.array([0, 1]), duality_gap=np.array([0.0, 1e-3]))
 
     monkeypatch.setattr(least_squares, "elastic_net_path", stopped)
     result = regjax.sweep(_data("tall"), models=["lasso"], lambdas=[1e-3, 0.1], seeds=[0])

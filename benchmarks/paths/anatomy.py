@@ -17,7 +17,16 @@ from regjax.paths import lasso_cv, lasso_path
 _ROUNDS = 3
 _PATHS = str(pathlib.Path(sys.modules["regjax.paths"].__path__[0]))
 # Files whose functions check, centre and sum data.
-_DATA = {"statistics.py", "_input.py", "_inputs.py", "_problem.py", "_settings.py", "folds.py"}
+_DATA = {
+    "statistics.py",
+    "_input.py",
+    "_inputs.py",
+    "_problem.py",
+    "_scales.py",
+    "_samples.py",
+    "settings.py",
+    "folds.py",
+}
 
 
 class Anatomy:

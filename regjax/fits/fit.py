@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,7 +171,7 @@ def cross_validate(
     with _near_the_limits():
         cv = elastic_net_cv(*given, l1_ratio=l1_ratio, **shared)
     _check_finite(data, cv.path.coef, cv.path.intercept, cv.mean_error, cv.standard_error)
-    cv = cv._replace(path=_named(cv.path, data))
+    cv = dataclasses.replace(cv, path=_named(cv.path, data))
     choices = {
         "minimum": (cv.lambda_, cv.coef, cv.intercept),
         "one_standard_error": (cv.lambda_1se, cv.coef_1se, cv.intercept_1se),
@@ -219,7 +220,7 @@ def _check_weights(weight: np.ndarray | None, splits: list[tuple[np.ndarray, np.
 
 
 def _named(path: Path, data: Data) -> Path:
-    return path._replace(feature_names=tuple(data.encoding.feature_names))
+    return dataclasses.replace(path, feature_names=tuple(data.encoding.feature_names))
 
 
 def _scale(moments: Moments) -> np.ndarray:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from regjax.paths.cv import CrossValidation, elastic_net_cv, lasso_cv
+from regjax.paths.cross_validation import elastic_net_cv, lasso_cv, multi_task_cv
 from regjax.paths.folds import k_folds, time_ordered_folds
 from regjax.paths.leave_one_out import ridge_cv
-from regjax.paths.multi_task import (
-    MultiTaskCrossValidation,
-    MultiTaskPath,
-    multi_task_cv,
-    multi_task_path,
-)
-from regjax.paths.path import (
-    ConvergenceWarning,
-    Path,
-    elastic_net_path,
-    lasso_path,
-    ridge_path,
-)
+from regjax.paths.path import elastic_net_path, lasso_path, multi_task_path, ridge_path
+from regjax.paths.results import ConvergenceWarning, CrossValidation, Path
+from regjax.paths.select import Engine, select_engine
+from regjax.paths.settings import JointSettings, PathSettings
 from regjax.paths.statistics import (
     SufficientStatistics,
     fold_statistics,
@@ -33,9 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ConvergenceWarning",
     "CrossValidation",
-    "MultiTaskCrossValidation",
-    "MultiTaskPath",
+    "Engine",
+    "JointSettings",
     "Path",
+    "PathSettings",
     "SufficientStatistics",
     "elastic_net_cv",
     "elastic_net_path",
@@ -47,6 +39,7 @@ __all__ = [
     "multi_task_path",
     "ridge_cv",
     "ridge_path",
+    "select_engine",
     "sharded_statistics",
     "statistics_of_batches",
     "sufficient_statistics",

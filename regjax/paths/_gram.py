@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
 from regjax.paths._grams import Grams
 from regjax.paths._problem import Standard
 from regjax.paths._rows import Rows, RowsSolution, solve_rows
-from regjax.paths._threads import cores, run_each
+from regjax.paths._threads import blocks, cores, run_each
 
 _COARSE = 9
 # Entries of the arrays of a block of lanes and responses: as many as caches hold.
 _BLOCK_ENTRIES = 2**18
 # From so many coefficients on, threads are worth their start.
 _MANY_ENTRIES = 2**13
-
-
-class _Block(NamedTuple):
-    """Neighbouring lanes, and neighbouring responses of each."""
-
-    lanes: np.ndarray
-    targets: slice
 
 
 def gram_paths(
@@ -44,10 +36,12 @@ def gram_paths(
     q = lanes[0].cross.shape[1]
     b, gap = np.zeros((n_lanes, m, n_lambdas, q)), np.zeros((n_lanes, m, n_lambdas))
     if q and n_lambdas:
-        blocks = list(_blocks(lanes, m, q * n_lambdas))
+        at_once = max(1, _BLOCK_ENTRIES // (q * n_lambdas))
+        together = not any(lane.bounded for lane in lanes)
+        parts = list(blocks(n_lanes, m, at_once, together=together))
 
         def solve(i: int) -> None:
-            some, targets = blocks[i]
+            some, targets = parts[i]
             found = _solve_block(
                 [lanes[k] for k in some],
                 targets,
@@ -57,22 +51,11 @@ def gram_paths(
             )
             b[some, targets], gap[some, targets] = found
 
-        if len(blocks) > 1:
-            run_each(solve, range(len(blocks)), worthwhile=b.size >= _MANY_ENTRIES)
+        if len(parts) > 1:
+            run_each(solve, range(len(parts)), worthwhile=b.size >= _MANY_ENTRIES)
         else:
             solve(0)
     return [RowsSolution(*pair) for pair in zip(b, gap, strict=True)]
-
-
-def _blocks(lanes: Sequence[Standard], m: int, entries: int) -> Iterator[_Block]:
-    """Yield blocks of about as many entries as caches hold; bounded lanes stand alone."""
-    at_once = max(1, _BLOCK_ENTRIES // entries)
-    targets = min(m, at_once)
-    width = 1 if any(lane.bounded for lane in lanes) else max(1, at_once // targets)
-    every = np.arange(len(lanes))
-    for first in range(0, len(lanes), width):
-        for start in range(0, m, targets):
-            yield _Block(every[first : first + width], slice(start, start + targets))
 
 
 def _solve_block(

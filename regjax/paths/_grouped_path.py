@@ -2,21 +2,18 @@
 
 One lambda after the other starts from the line through the last two, on the columns that are active
 or that the sequential strong rule lets in, with norms over responses in the place of absolute
-values (Tibshirani and others 2012, "Strong rules for discarding predictors in lasso-type
-problems"). The duality gap is that of all columns: where it is too large, those that break their
+values. The duality gap is that of all columns: where it is too large, those that break their
 bound join.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
 import numpy as np
 
-from regjax.paths._data import Columns
 from regjax.paths._grouped import Groups, group_gap, norms, solve_groups
-from regjax.paths._lanes import DataLanes, Lanes
+from regjax.paths._samples import DataLanes, Lanes
 from regjax.paths._solve import LanePath
+from regjax.paths._working_set import ColumnSet, MomentSet, WorkingSet
 
 _MAX_ROUNDS = 30
 _LEAST_STRETCH = 0.6
@@ -24,60 +21,11 @@ _ROUGH = 1e3
 _FEWEST_NEW = 30
 
 
-class Source(Protocol):
-    """Where products of columns come from."""
-
-    def gram(self, index: np.ndarray) -> np.ndarray:
-        """Return (w, w) products of the columns `index` with each other."""
-
-    def correlations(self, index: np.ndarray, B: np.ndarray) -> np.ndarray:
-        """Return (q, m) products of all columns with the residuals of `B` (w, m) on `index`."""
-
-
-class GramSource(NamedTuple):
-    """Columns known by their second moments: gram (q, q) and cross (q, m)."""
-
-    moments: np.ndarray
-    cross: np.ndarray
-
-    def gram(self, index: np.ndarray) -> np.ndarray:
-        return self.moments[np.ix_(index, index)]
-
-    def correlations(self, index: np.ndarray, B: np.ndarray) -> np.ndarray:
-        return self.cross - self.moments[index].T @ B
-
-
-class DataSource:
-    """Columns of a wide matrix in one of its lanes, and responses (n, m)."""
-
-    def __init__(self, columns: Columns, lane: int, response: np.ndarray) -> None:
-        self._columns, self._lane, self._response = columns, lane, response
-        self._index, self._A = np.zeros(0, dtype=int), np.zeros((len(response), 0))
-        self._gram = np.zeros((0, 0))
-
-    def gram(self, index: np.ndarray) -> np.ndarray:
-        known = np.isin(index, self._index)
-        before = np.isin(self._index, index)
-        A = np.empty((len(self._response), len(index)))
-        A[:, known] = self._A[:, before]
-        A[:, ~known] = self._columns.many(self._lane, index[~known])
-        gram = np.empty((len(index), len(index)))
-        gram[np.ix_(known, known)] = self._gram[np.ix_(before, before)]
-        cross = A[:, ~known].T @ A
-        gram[~known], gram[:, ~known] = cross, cross.T
-        self._index, self._A, self._gram = index, A, gram
-        return gram
-
-    def correlations(self, index: np.ndarray, B: np.ndarray) -> np.ndarray:
-        residual = self._response - self._A @ B
-        return self._columns.correlations(self._lane, residual.T).T
-
-
 def solve_grouped(lanes: Lanes, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
     """Return the path of every lane at descending lambdas (n_lambdas,).
 
-    Gaps are those of all responses together, relative to their null objective, and the same for
-    each.
+    Arrays have a leading axis, of the one problem that all responses are. Gaps are relative to
+    their null objective.
     """
     n_joint = int(np.count_nonzero(lambdas)) if l1_ratio > 0 else 0
     m = len(lanes.standard[0].cross)
@@ -96,7 +44,7 @@ def solve_grouped(lanes: Lanes, lambdas: np.ndarray, l1_ratio: float, tol: float
             coef = np.concatenate([coef, tail.coef], axis=1)
             intercept = np.concatenate([intercept, tail.intercept], axis=1)
             gap = np.concatenate([gap, own @ tail.gap / unit])
-        found.append(LanePath(coef, intercept, np.broadcast_to(gap, (m, len(gap)))))
+        found.append(LanePath(coef[None], intercept[None], gap[None]))
     return found
 
 
@@ -112,12 +60,12 @@ def _joint_path(
     if isinstance(lanes, DataLanes):
         response = lanes.form.response[i]
         rotation = _rotation(response.T)
-        source: Source = DataSource(lanes.form.columns, i, response @ rotation)
+        working: WorkingSet = ColumnSet(lanes.form.columns, i, (response @ rotation).T)
     else:
         rotation = _rotation(lane.cross)
-        source = GramSource(lane.gram, lane.cross.T @ rotation)
+        working = MomentSet(lane.gram, rotation.T @ lane.cross)
     whole = Groups(lane.gram, lane.cross.T @ rotation, float(lane.scale.sum()), lane.l1, lane.l2)
-    b, gap = _path(source, whole, lambdas, l1_ratio, target)
+    b, gap = _path(working, whole, lambdas, l1_ratio, target)
     return np.tensordot(rotation, b, axes=1) if len(rotation) > len(b) else b, gap
 
 
@@ -128,7 +76,7 @@ def _rotation(responses: np.ndarray) -> np.ndarray:
 
 
 def _path(
-    source: Source, unit: Groups, lambdas: np.ndarray, l1_ratio: float, target: float
+    working: WorkingSet, unit: Groups, lambdas: np.ndarray, l1_ratio: float, target: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients (m, n_lambdas, q) and gaps (n_lambdas,) of all columns.
 
@@ -154,7 +102,7 @@ def _path(
         wanted = _with_largest(norms(last) > 0, np.where(pull >= strong, pull, 0.0))
         goal = target if place >= 0 else _ROUGH * target
         before, earlier = last, here
-        last, z, gap = _solve_screened(source, problem, start, wanted, goal)
+        last, z, gap = _solve_screened(working, problem, start, wanted, goal)
         here = min(here, lambda_)
         if place >= 0:
             paths[:, place], gaps[place] = last.T, gap
@@ -174,21 +122,22 @@ def _stepwise(entry: float, lambdas: np.ndarray) -> list[tuple[float, int]]:
 
 
 def _solve_screened(
-    source: Source, problem: Groups, start: np.ndarray, wanted: np.ndarray, target: float
+    working: WorkingSet, problem: Groups, start: np.ndarray, wanted: np.ndarray, target: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the solution (q, m), its correlations and gap, from the columns `wanted` on."""
     goal = 0.3 * target
     for _ in range(_MAX_ROUNDS):
-        index = np.flatnonzero(wanted)
+        working.choose(wanted)
+        index = working.index
         part = Groups(
-            source.gram(index),
+            working.gram,
             problem.cross[index],
             problem.scale,
             problem.l1[index],
             problem.l2[index],
         )
         B = solve_groups(part, start[index], goal)
-        z = source.correlations(index, B)
+        z = working.correlations(B.T).T
         whole = np.zeros_like(start)
         whole[index] = B
         gap = group_gap(problem, whole, z)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regjax._inputs import as_matrix, belongs_to_jax, in_order, refuse_traced
+from regjax._inputs import as_matrix, belongs_to_jax, in_order, namespace, refuse_traced
 
 Matrix = Any
 """A NumPy matrix in float32 or float64, or a `scipy.sparse.csc_array` in float64."""
@@ -42,15 +42,19 @@ def as_design(X: Any) -> Matrix:
     return matrix
 
 
-def as_new_design(X: Any, names: tuple[str, ...] | None, n_features: int) -> Matrix:
-    """Return rows to predict for; the columns of a data frame are found by `names`.
+def as_new_design(X: Any, names: tuple[str, ...] | None, coef: Any) -> Matrix:
+    """Return rows to predict for with `coef` (..., n_features), as arrays of its library.
+
+    The columns of a data frame are found by `names`.
 
     Raises:
         TypeError, ValueError: as in `as_design`, and for columns that are missing.
     """
-    X = as_design(in_order(X, names))
-    if X.shape[1] != n_features:
-        raise ValueError(f"X has {X.shape[1]} columns, the fit {n_features}.")
+    xp, _ = namespace(X, coef)
+    X = as_design(in_order(X, names)) if xp is np else xp.asarray(X)
+    if X.ndim != 2 or X.shape[1] != coef.shape[-1]:
+        columns = X.shape[-1] if X.ndim else 0
+        raise ValueError(f"X has {columns} columns, the fit {coef.shape[-1]}.")
     return X
 
 

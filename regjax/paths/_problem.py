@@ -13,35 +13,16 @@ import numpy as np
 
 from regjax.paths._data import Columns
 from regjax.paths._input import Matrix, dense, sparse_squares
+from regjax.paths._scales import Scales, is_constant
+from regjax.paths.settings import Shape
 from regjax.paths.statistics import SufficientStatistics
 
-_CONSTANT = 1e-14
 _DEPENDENT = 1e-10
 _LOST = 1e-13
 # Entries of a block of rows that stay in the cache.
 _CACHED_ENTRIES = 2**17
 # Squared distance of two means, in variances, beyond which a shift by the other loses digits.
 _FAR = 100.0
-
-
-class Shape(NamedTuple):
-    """What is asked for, the same for every lane.
-
-    Attributes:
-        fit_intercept, standardize: as in `elastic_net_path`.
-        weights: (p,) factors of lambda, 0 for none and infinity to leave a column out.
-        lower, upper: (p,) bounds in original units.
-    """
-
-    fit_intercept: bool
-    standardize: bool
-    weights: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-
-    @property
-    def bounded(self) -> bool:
-        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
 
 class Scaling(NamedTuple):
@@ -144,29 +125,21 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
     s = statistics
     xx, xy, yy = s.xx, s.xy / s.weight, s.yy / s.weight
     x_mean, y_mean = s.x_mean, s.y_mean
-    # What is left of a constant response is the rounding of its mean.
-    varies = yy > np.square(_CONSTANT * y_mean)
+    varies = ~is_constant(yy, y_mean)
     xy, yy = xy * varies, yy * varies
     variance = np.diag(xx) / s.weight
     _refuse_overflow(variance, s.yy)
-    # What is left of a constant column is the rounding of its mean.
-    constant = variance <= np.square(_CONSTANT * x_mean)
-    unit = np.where(constant, 1.0, np.sqrt(variance)) if shape.standardize else 1.0
-    square = variance
+    scales = Scales.of(x_mean, variance, shape.fit_intercept, shape.standardize, shape.weights)
+    deviation = scales.deviation
     if not shape.fit_intercept:
         xx = xx + np.outer(s.weight * x_mean, x_mean)
         xy = xy + np.outer(x_mean, y_mean)
         yy = yy + np.square(y_mean)
-        square = np.diag(xx) / s.weight
-        constant = square == 0
-        x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
+        y_mean = np.zeros_like(y_mean)
     y_unit = _unit_of(yy)
     xy, yy = xy / y_unit, yy / y_unit / y_unit
-    deviation = np.sqrt(np.where(constant, 1.0, square))
-    relative = deviation / unit
-    usable = ~constant & np.isfinite(shape.weights)
-    free = np.flatnonzero(usable & (shape.weights == 0))
-    kept = np.flatnonzero(usable & (shape.weights > 0))
+    free = np.flatnonzero(scales.usable & ~scales.penalized)
+    kept = np.flatnonzero(scales.penalized)
     gram = xx * (1 / (s.weight * deviation))[:, None]
     gram *= 1 / deviation
     cross = xy / deviation[:, None]
@@ -192,19 +165,18 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         everything = len(kept) == len(deviation)
         cross_kept = cross if everything else cross[kept]
         gram_kept = gram if everything else gram[np.ix_(kept, kept)]
-    factors = shape.weights[kept] / relative[kept]
     return Standard(
         gram=gram_kept,
         cross=np.ascontiguousarray(cross_kept.T),
         scale=scale,
         null=yy,
         missed=missed,
-        l1=factors / y_unit,
-        l2=factors / relative[kept],
+        l1=scales.l1[kept] / y_unit,
+        l2=scales.l2[kept],
         lower=shape.lower[kept] * (deviation[kept] / y_unit),
         upper=shape.upper[kept] * (deviation[kept] / y_unit),
         scaling=Scaling(
-            x_mean,
+            scales.mean,
             y_mean,
             deviation,
             y_unit,
@@ -255,35 +227,26 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
     n_lanes, p = len(weight), X.shape[1]
     weight = weight / weight.sum(axis=1, keepdims=True)
     mean = weight @ X
-    square = _weighted_squares(X, weight, mean)
-    _refuse_overflow(square, weight @ np.square(y))
-    constant = square <= np.square(_CONSTANT * mean)
-    unit = np.where(constant, 1.0, np.sqrt(square)) if shape.standardize else np.ones_like(mean)
-    y_mean = weight @ y
-    if not shape.fit_intercept:
-        square = square + np.square(mean)
-        constant = square == 0
-        mean, y_mean = np.zeros_like(mean), np.zeros_like(y_mean)
-    deviation = np.sqrt(np.where(constant, 1.0, square))
-    usable = ~constant & np.isfinite(shape.weights)
-    penalised = usable & (shape.weights > 0)
+    variance = _weighted_squares(X, weight, mean)
+    _refuse_overflow(variance, weight @ np.square(y))
+    scales = Scales.of(mean, variance, shape.fit_intercept, shape.standardize, shape.weights)
+    mean, deviation = scales.mean, scales.deviation
+    y_mean = weight @ y if shape.fit_intercept else np.zeros((n_lanes, y.shape[1]))
     free = np.flatnonzero(shape.weights == 0)
     root = np.sqrt(weight)
     moved = (y - y_mean[:, None, :]) * root[:, :, None]
     if shape.fit_intercept:
         spread = np.einsum("lnm,lnm->lm", moved, moved)
-        moved *= (spread > np.square(_CONSTANT * y_mean))[:, None, :]
+        moved *= ~is_constant(spread, y_mean)[:, None, :]
     y_units = [_unit_of(squares) for squares in np.einsum("lnm,lnm->lm", moved, moved)]
     moved /= np.array(y_units)[:, None, None]
     null = np.einsum("lnm,lnm->lm", moved, moved)
-    basis, solutions, responses = _projection(X, root, mean, deviation, usable, free, moved)
-    columns = Columns(X, weight, mean, np.where(penalised, deviation, np.inf), basis)
+    basis, solutions, responses = _projection(X, root, mean, deviation, scales.usable, free, moved)
+    columns = Columns(X, weight, mean, np.where(scales.penalized, deviation, np.inf), basis)
     rooted = basis * root[:, :, None]
     moved = moved - np.matmul(rooted, np.matmul(rooted.transpose(0, 2, 1), moved))
     lanes = []
     for k in range(n_lanes):
-        relative = deviation[k] / unit[k]
-        factors = np.where(penalised[k], shape.weights, 1.0) / relative
         lanes.append(
             Standard(
                 gram=np.zeros((0, 0)),
@@ -291,8 +254,8 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
                 scale=np.einsum("nm,nm->m", moved[k], moved[k]),
                 null=null[k],
                 missed=np.zeros_like(null[k]),
-                l1=factors / y_units[k],
-                l2=factors / relative,
+                l1=scales.l1[k] / y_units[k],
+                l2=scales.l2[k],
                 lower=shape.lower * (deviation[k] / y_units[k]),
                 upper=shape.upper * (deviation[k] / y_units[k]),
                 scaling=Scaling(

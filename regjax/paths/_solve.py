@@ -14,20 +14,23 @@ from regjax.paths._rows import duality_gaps, row_dots
 from regjax.paths._screened import screened_path
 from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths._walks import walk_data, walk_grams
+from regjax.paths.select import Engine
 
-# Measured: where the exact path of few columns or few rows beats iterations on all lambdas.
-_FEW_COLUMNS = 200
-_FEW_ROWS = 128
+# Columns up to which a direct solution in the kernel's place is affordable.
 _MANY_COLUMNS = 2000
 _SMALL_GRAM, _LARGE_GRAM = 64, 200
 # Relative to the response: where correlations are off by more, or gaps, they are not rounding.
 _RESOLVED = 1e-12
-# So few solutions are left to the active set at once.
-_FEW_SOLUTIONS = 8
 
 
 class LanePath(NamedTuple):
-    """Coefficients (m, n_lambdas, p), intercepts and relative gaps (m, n_lambdas) of one lane."""
+    """The path of one lane: of every response, or of all of them as one joint problem.
+
+    Attributes:
+        coef: (m, n_lambdas, p), or (1, m, n_lambdas, p).
+        intercept: (m, n_lambdas), or (1, m, n_lambdas).
+        gap: (m, n_lambdas), or (1, n_lambdas), relative.
+    """
 
     coef: np.ndarray
     intercept: np.ndarray
@@ -41,13 +44,8 @@ class Solutions(NamedTuple):
     gap: np.ndarray
 
 
-def wants_gram(n_samples: float, n_features: int) -> bool:
-    """Return whether lanes are better served by Gram matrices than by the data."""
-    return n_features <= _MANY_COLUMNS and not (n_samples <= _FEW_ROWS < n_features)
-
-
 def solve_statistics(
-    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, tol: float
+    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, tol: float, engine: Engine
 ) -> list[LanePath]:
     """Return the paths of lanes given by their Gram matrices.
 
@@ -57,42 +55,77 @@ def solve_statistics(
     positive, n_zero = _positive(lambdas)
     target = tol * np.stack([lane.null for lane in lanes]) / 2
     done: dict[int, Solutions] = {}
+    spectral = engine.method == "spectral" and positive.size > 0
     size = lanes[0].cross.shape[1]
-    few = positive.size <= _FEW_SOLUTIONS and size <= _LARGE_GRAM
-    if _walks(lanes, positive, l1_ratio) and not few:
-        walked = walk_grams(lanes, positive)
-        worthwhile = positive.size * size >= MANY_ENTRIES
-        gaps = run_each(
-            lambda i: _lasso_gram_gaps(lanes[i], walked[i], positive[i]),
-            walked,
-            worthwhile=worthwhile,
-        )
-        done = {i: Solutions(walked[i], gap) for i, gap in zip(walked, gaps, strict=True)}
-    ridge = l1_ratio == 0 and positive.size and not any(lane.bounded for lane in lanes)
-    left = [] if ridge else [i for i in range(len(lanes)) if i not in done]
-    if few:
-        done |= {
-            i: _finish(lanes[i], _nothing(lanes[i], positive[i]), positive[i], l1_ratio, target[i])
-            for i in left
-        }
-        left = [i for i in left if (done[i].gap > target[i][:, None]).any()]
-    for group in _alike(lanes, left):
-        found = gram_paths([lanes[i] for i in group], positive[group], l1_ratio, target[group])
-        done |= {i: Solutions(*pair) for i, pair in zip(group, found, strict=True)}
+    for group in [] if spectral else _alike(lanes):
+        some = [lanes[i] for i in group]
+        found = _METHODS[engine.method](some, positive[group], l1_ratio, target[group])
+        done |= dict(zip(group, found, strict=True))
 
     def solve(i: int) -> LanePath:
         lane, grid = lanes[i], positive[i]
-        solved = gram_ridge(lane, grid).solved if ridge else done[i]
+        solved = gram_ridge(lane, grid).solved if spectral else done[i]
         solved = _finish(lane, solved, grid, l1_ratio, target[i])
         if n_zero:
             solved = _append(solved, *_least_squares(lane), n_zero)
         return restored(lane, solved)
 
-    worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _SMALL_GRAM and not ridge
+    worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _SMALL_GRAM and not spectral
     return run_each(solve, range(len(lanes)), worthwhile=worthwhile)
 
 
-def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+def _homotopy(
+    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> list[Solutions]:
+    """Return exact lasso solutions of lanes of as many columns; of lanes that stray, others'."""
+    walked = walk_grams(lanes, lambdas)
+    worthwhile = lambdas.size * lanes[0].cross.shape[1] >= MANY_ENTRIES
+    gaps = run_each(
+        lambda i: _lasso_gram_gaps(lanes[i], walked[i], lambdas[i]), walked, worthwhile=worthwhile
+    )
+    done = {i: Solutions(walked[i], gap) for i, gap in zip(walked, gaps, strict=True)}
+    left = [i for i in range(len(lanes)) if i not in done]
+    if left:
+        found = _batched([lanes[i] for i in left], lambdas[left], l1_ratio, target[left])
+        done |= dict(zip(left, found, strict=True))
+    return [done[i] for i in range(len(lanes))]
+
+
+def _active_set(
+    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> list[Solutions]:
+    """Return solutions one after the other; of lanes that fall short, others'."""
+    done = [
+        _finish(lane, _nothing(lane, grid), grid, l1_ratio, goal)
+        for lane, grid, goal in zip(lanes, lambdas, target, strict=True)
+    ]
+    left = [i for i, one in enumerate(done) if (one.gap > target[i][:, None]).any()]
+    if left:
+        found = _batched([lanes[i] for i in left], lambdas[left], l1_ratio, target[left])
+        for i, one in zip(left, found, strict=True):
+            done[i] = one
+    return done
+
+
+def _batched(
+    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+) -> list[Solutions]:
+    """Return solutions of lanes of as many columns, all lambdas together."""
+    return [Solutions(*pair) for pair in gram_paths(lanes, lambdas, l1_ratio, target)]
+
+
+_METHODS = {
+    "homotopy": _homotopy,
+    "active set": _active_set,
+    "batched": _batched,
+    # At lambda = 0 alone there is nothing to decompose.
+    "spectral": _batched,
+}
+
+
+def solve_data(
+    form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float, engine: Engine
+) -> list[LanePath]:
     """Return the paths of lanes that weigh the rows of one wide matrix.
 
     Args:
@@ -100,20 +133,13 @@ def solve_data(form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float)
     """
     lanes, columns = form.lanes, form.columns
     positive, n_zero = _positive(lambdas)
-    walked: dict[int, np.ndarray] = {}
-    if (
-        columns.X.shape[0] <= _FEW_ROWS
-        and l1_ratio == 1
-        and not any(lane.bounded for lane in lanes)
-    ):
-        walked = walk_data(form, positive)
+    walked = walk_data(form, positive) if engine.method == "homotopy" else {}
 
     def solve(i: int) -> LanePath:
         lane, grid, response = lanes[i], positive[i], form.response[i].T
         target = tol * lane.null / 2
-        b = np.zeros((*grid.shape, lane.cross.shape[1]))
-        gap = np.full(grid.shape, np.inf)
-        if grid.size and l1_ratio == 0 and not lane.bounded:
+        b, gap = _nothing(lane, grid)
+        if grid.size and engine.method == "spectral":
             tall = columns.X.shape[1] <= columns.X.shape[0]
             ridge = gram_ridge(with_gram(form, i), grid) if tall else dual_ridge(form, i, grid)
             b, gap = ridge.solved
@@ -217,18 +243,12 @@ def _positive(lambdas: np.ndarray) -> tuple[np.ndarray, int]:
     return lambdas[:, :, : lambdas.shape[2] - n_zero], n_zero
 
 
-def _alike(lanes: list[Standard], which: list[int]) -> list[list[int]]:
+def _alike(lanes: list[Standard]) -> list[list[int]]:
     """Return lanes in groups of as many columns: one may have lost a column that is constant."""
     groups: dict[int, list[int]] = {}
-    for i in which:
-        groups.setdefault(lanes[i].cross.shape[1], []).append(i)
+    for i, lane in enumerate(lanes):
+        groups.setdefault(lane.cross.shape[1], []).append(i)
     return list(groups.values())
-
-
-def _walks(lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float) -> bool:
-    sizes = {lane.cross.shape[1] for lane in lanes}
-    few = len(sizes) == 1 and 0 < max(sizes) <= _FEW_COLUMNS
-    return few and l1_ratio == 1 and lambdas.size > 0 and not any(lane.bounded for lane in lanes)
 
 
 def _nothing(lane: Standard, lambdas: np.ndarray) -> Solutions:

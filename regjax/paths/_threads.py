@@ -6,8 +6,10 @@ import concurrent.futures
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -37,6 +39,22 @@ def run_each(work: Callable[[int], T], lanes: Iterable[int], *, worthwhile: bool
                 return list(pool.map(work, lanes))
     finally:
         _taken.release()
+
+
+def blocks(
+    n_lanes: int, m: int, at_once: int, *, together: bool = True
+) -> Iterator[tuple[np.ndarray, slice]]:
+    """Yield neighboring lanes, and neighboring responses of each: `at_once` pairs or more.
+
+    Args:
+        together: whether a block may have several lanes.
+    """
+    targets = min(m, at_once)
+    width = max(1, at_once // targets) if together else 1
+    every = np.arange(n_lanes)
+    for first in range(0, n_lanes, width):
+        for start in range(0, m, targets):
+            yield every[first : first + width], slice(start, start + targets)
 
 
 @functools.cache

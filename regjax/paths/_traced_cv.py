@@ -9,18 +9,19 @@ long as memory holds them; a CPU takes one after the other, unless they are smal
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import Numeric, float_array, widen
+from regjax._arrays import float_array, widen
 from regjax.paths._traced import default_ratio, statistics_of_rows
-from regjax.paths._traced_form import Form, Settings, data_form, gram_form
+from regjax.paths._traced_form import Asked, Form, data_form, gram_form
 from regjax.paths._traced_input import (
     Program,
     Rows,
@@ -30,9 +31,10 @@ from regjax.paths._traced_input import (
     as_strengths,
     rounded,
 )
-from regjax.paths._traced_lane import Lanes, as_traced_path, solved_lanes, traced_grid
-from regjax.paths.cv import CrossValidation, choices
+from regjax.paths._traced_lane import Lanes, solved_lanes, traced_grid, traced_status
 from regjax.paths.folds import Split, as_splits
+from regjax.paths.results import CrossValidation, chosen, first_response
+from regjax.paths.settings import PathSettings, Settings
 from regjax.paths.statistics import SufficientStatistics
 
 # Columns up to which a CPU gains by solving all lanes at once.
@@ -65,17 +67,8 @@ def traced_cv(
     y: Any,
     *,
     l1_ratio: Any = 1.0,
-    lambdas: Any = None,
-    n_lambdas: int = 100,
-    lambda_min_ratio: Numeric | None = None,
     folds: int | Iterable[Split] = 5,
-    fit_intercept: bool | jax.Array = True,
-    standardize: bool | jax.Array = False,
-    sample_weight: Any = None,
-    penalty_weights: Any = None,
-    lower: Any = None,
-    upper: Any = None,
-    tol: Numeric = 1e-6,
+    **settings: Unpack[PathSettings],
 ) -> CrossValidation:
     """Return what `elastic_net_cv` returns, as JAX arrays.
 
@@ -93,47 +86,34 @@ def traced_cv(
         >>> print(choose(X, X[:, 0]))
         0.1
     """
+    given = Settings.of("traced_cv", settings)
     several = isinstance(l1_ratio, list | tuple) or np.ndim(l1_ratio) > 0
     if several and not len(l1_ratio):
-        raise ValueError("l1_ratio is empty: give one mix or several.")
+        raise ValueError("l1_ratio is empty: give one number or several.")
     if y is None:
-        tests = _fold_statistics(X, folds, sample_weight)
+        tests = _fold_statistics(X, folds, given.sample_weight)
         n, p = sum(part.weight for part in tests), len(tests[0].x_mean)
         columns, dtype, single = p, tests[0].xx.dtype, tests[0].yy.shape == (1,)
     else:
-        given = as_rows(X, y, sample_weight)
-        n, p = given.X.shape
-        splits, rows = as_splits(folds, n), given.filled()
+        unfilled = as_rows(X, y, given.sample_weight)
+        n, p = unfilled.X.shape
+        splits, rows = as_splits(folds, n), unfilled.filled()
         columns, dtype, single = rows.X.shape[1], rows.X.dtype, rows.single
-    settings = as_settings(
-        p,
-        dtype,
-        fit_intercept=fit_intercept,
-        standardize=standardize,
-        penalty_weights=penalty_weights,
-        lower=lower,
-        upper=upper,
-        columns=columns,
-    )
-    strengths, program = as_strengths(
-        settings,
-        dtype,
-        l1_ratio=l1_ratio if several else [l1_ratio],
-        lambdas=lambdas,
-        n_lambdas=n_lambdas,
-        lambda_min_ratio=default_ratio(n, p) if lambda_min_ratio is None else lambda_min_ratio,
-        tol=tol,
-    )
+    asked = as_settings(given, p, columns, dtype)
+    mixes = l1_ratio if several else [l1_ratio]
+    strengths, program = as_strengths(given, mixes, dtype, default_ratio(n, p))
     if y is None:
-        found = _of_statistics(*_training(_stacked(tests)), settings, strengths, program, single)
+        found = _of_statistics(*_training(_stacked(tests)), asked, strengths, program, single)
     elif n < p:
-        found = _of_data(*_weighted(rows, splits), settings, strengths, program, single)
+        found = _of_data(*_weighted(rows, splits), asked, strengths, program, single)
     else:
-        found = _of_statistics(*_statistics(rows, splits, n), settings, strengths, program, single)
+        found = _of_statistics(*_statistics(rows, splits, n), asked, strengths, program, single)
     if columns == p:
         return found
-    path = found.path._replace(coef=found.path.coef[..., :p])
-    return found._replace(coef=found.coef[..., :p], coef_1se=found.coef_1se[..., :p], path=path)
+    path = dataclasses.replace(found.path, coef=found.path.coef[..., :p])
+    return dataclasses.replace(
+        found, coef=found.coef[..., :p], coef_1se=found.coef_1se[..., :p], path=path
+    )
 
 
 def _fold_statistics(parts: Any, folds: Any, sample_weight: Any) -> list[SufficientStatistics]:
@@ -220,7 +200,7 @@ def _weighted(rows: Rows, splits: Sequence[Split]) -> tuple[jax.Array, ...]:
 def _of_statistics(
     lanes: SufficientStatistics,
     tests: SufficientStatistics,
-    settings: Settings,
+    asked: Asked,
     strengths: Strengths,
     program: Program,
     single: bool,
@@ -233,11 +213,9 @@ def _of_statistics(
         return jnp.maximum(square, 0) / s.weight + jnp.square(shift)
 
     with jax.default_matmul_precision("highest"):
-        form = functools.partial(gram_form, settings=settings)
-        found = _searched(
-            len(lanes.xx[0]), lanes, form, tests, errors, settings, strengths, program
-        )
-    return _first(found) if single else found
+        form = functools.partial(gram_form, asked=asked)
+        found = _searched(len(lanes.xx[0]), lanes, form, tests, errors, asked, strengths, program)
+    return first_response(found) if single else found
 
 
 @functools.partial(jax.jit, static_argnames=("program", "single"))
@@ -246,7 +224,7 @@ def _of_data(
     y: jax.Array,
     lanes: jax.Array,
     tests: jax.Array,
-    settings: Settings,
+    asked: Asked,
     strengths: Strengths,
     program: Program,
     single: bool,
@@ -257,9 +235,9 @@ def _of_data(
         return (jnp.square(residual) @ weight) / weight.sum()
 
     with jax.default_matmul_precision("highest"):
-        form = functools.partial(data_form, X, y, settings=settings)
-        found = _searched(X.shape[1], lanes, form, tests, errors, settings, strengths, program)
-    return _first(found) if single else found
+        form = functools.partial(data_form, X, y, asked=asked)
+        found = _searched(X.shape[1], lanes, form, tests, errors, asked, strengths, program)
+    return first_response(found) if single else found
 
 
 def _searched(
@@ -268,7 +246,7 @@ def _searched(
     form: Callable[[Any], Form],
     tests: Any,
     errors: Callable[[Any], jax.Array],
-    settings: Settings,
+    asked: Asked,
     strengths: Strengths,
     program: Program,
 ) -> CrossValidation:
@@ -292,14 +270,14 @@ def _searched(
 
     def of_ratio(l1_ratio: jax.Array) -> tuple[jax.Array, Lanes, jax.Array]:
         mixed = strengths._replace(l1_ratio=l1_ratio)
-        grid = traced_grid(whole, settings, mixed, program)
+        grid = traced_grid(whole, asked, mixed, program)
 
         def solve(lane: Any) -> Lanes:
             alone = jax.tree.map(lambda a: a[None], form(lane))
-            return solved_lanes(alone, settings, grid, mixed, program).lane(0)
+            return solved_lanes(alone, asked, grid, mixed, program).lane(0)
 
         if by_gram and together:
-            found = solved_lanes(forms, settings, grid, mixed, program)
+            found = solved_lanes(forms, asked, grid, mixed, program)
         else:
             entries = len(jax.tree.leaves(lanes)[0]) * grid.size * p
             at_once = together and entries <= _MAX_ENTRIES
@@ -311,36 +289,17 @@ def _searched(
     fold_errors = jnp.moveaxis(found, 2, 0)
     mean = fold_errors.mean(axis=2)
     spread = fold_errors.std(axis=2, ddof=1) / fold_errors.shape[2] ** 0.5
-    ratio, best, sparse = choices(mean, spread, jnp)
-    target = jnp.arange(len(mean))
-    # Splits without weight, and data that are not numbers, leave no choice.
+    # Splits without weight, and NaN data, leave no choice.
     valid = jnp.isfinite(mean).all(axis=(1, 2))
-    found = Lanes(*(part[ratio, target] for part in fits))
-    chosen = Lanes(
-        jnp.where(valid[:, None, None], found.coef, jnp.nan),
-        jnp.where(valid[:, None], found.intercept, jnp.nan),
-        jnp.where(valid[:, None], found.gap, jnp.inf),
+    result = chosen(
+        strengths.l1_ratio,
+        jnp.moveaxis(grids, 1, 0),
+        fold_errors,
+        mean,
+        spread,
+        jnp.where(valid[:, None, None], fits.coef, jnp.nan),
+        jnp.where(valid[:, None], fits.intercept, jnp.nan),
+        jnp.where(valid[:, None], fits.gap, jnp.inf),
     )
-    grids = jnp.moveaxis(grids, 1, 0)
-    grid, l1_ratio = grids[target, ratio], strengths.l1_ratio[ratio]
-    fields: dict[str, Any] = {
-        "l1_ratios": strengths.l1_ratio,
-        "lambdas": grids,
-        "fold_errors": fold_errors,
-        "mean_error": mean,
-        "standard_error": spread,
-        "l1_ratio": l1_ratio,
-        "lambda_": grid[target, best],
-        "lambda_1se": grid[target, sparse],
-        "coef": chosen.coef[target, best],
-        "intercept": chosen.intercept[target, best],
-        "coef_1se": chosen.coef[target, sparse],
-        "intercept_1se": chosen.intercept[target, sparse],
-        "path": as_traced_path(chosen, grid, strengths._replace(l1_ratio=l1_ratio)),
-    }
-    return CrossValidation(**fields)
-
-
-def _first(found: CrossValidation) -> CrossValidation:
-    """Return the result of the first response."""
-    return jax.tree.map(lambda a: a[0], found)._replace(l1_ratios=found.l1_ratios)
+    status = traced_status(result.path.duality_gap, strengths.tol)
+    return dataclasses.replace(result, path=dataclasses.replace(result.path, status=status))

@@ -1,6 +1,6 @@
 """The standard form of `_problem.py` in traced code: fixed shapes, masks in place of selections.
 
-Columns that cannot have a coefficient become 0 and stay where they are; unpenalised ones are
+Columns that cannot have a coefficient become 0 and stay where they are; unpenalized ones are
 eliminated one after the other, largest first, and what that takes is kept for the way back.
 Responses are divided by the root of their second moment, so that float32 has no units to fear.
 """
@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from regjax.paths._scales import Scales
 from regjax.paths._traced_rows import Data, Design, Gram
 from regjax.paths.statistics import SufficientStatistics
 
-# In roundings of the mean, as in `_problem.py`.
-_CONSTANT = 45
 
-
-class Settings(NamedTuple):
+class Asked(NamedTuple):
     """What is asked for, besides strengths.
 
     Attributes:
@@ -36,7 +34,7 @@ class Settings(NamedTuple):
 
 
 class Elimination(NamedTuple):
-    """Unpenalised columns, one a step: `b[order[s]] = values[s] - rows[s] b`, last step first.
+    """Unpenalized columns, one a step: `b[order[s]] = values[s] - rows[s] b`, last step first.
 
     Attributes:
         n_steps: how many steps there are; what follows them in the arrays is 0.
@@ -71,7 +69,7 @@ class Elimination(NamedTuple):
         )
 
     def filled(self, b: jax.Array) -> jax.Array:
-        """Return b (m, n_lambdas, p) with the coefficients of the unpenalised columns."""
+        """Return b (m, n_lambdas, p) with the coefficients of the unpenalized columns."""
 
         def step(k: jax.Array, b: jax.Array) -> jax.Array:
             s = self.n_steps - 1 - k
@@ -81,35 +79,17 @@ class Elimination(NamedTuple):
         return jax.lax.fori_loop(0, self.n_steps, step, b)
 
 
-class Columns(NamedTuple):
-    """What is known of the columns, (p,) each.
-
-    Attributes:
-        mean: what is taken from them.
-        deviation: what they are divided by.
-        usable: which may have a coefficient, penalised: and at a price.
-        l1, l2: strengths per unit of `lambda l1_ratio` and `lambda (1 - l1_ratio)`.
-    """
-
-    mean: jax.Array
-    deviation: jax.Array
-    usable: jax.Array
-    penalised: jax.Array
-    l1: jax.Array
-    l2: jax.Array
-
-
 class Form(NamedTuple):
     """A problem of p columns of unit variance and m responses of unit second moment.
 
     Attributes:
         design: the columns.
         cross: (m, p).
-        scale: (m,) second moments of the responses less what unpenalised columns explain.
+        scale: (m,) second moments of the responses less what unpenalized columns explain.
         unit: (m,) what responses were divided by.
         y_mean: (m,) what was taken from them.
         columns: where the columns come from.
-        elimination: the unpenalised ones, or None where no weight was given.
+        elimination: the unpenalized ones, or None where no weight was given.
     """
 
     design: Design
@@ -117,10 +97,10 @@ class Form(NamedTuple):
     scale: jax.Array
     unit: jax.Array
     y_mean: jax.Array
-    columns: Columns
+    columns: Scales
     elimination: Elimination | None
 
-    def restored(self, b: jax.Array, settings: Settings) -> tuple[jax.Array, jax.Array]:
+    def restored(self, b: jax.Array, asked: Asked) -> tuple[jax.Array, jax.Array]:
         """Return coefficients (m, n_lambdas, p) and intercepts (m, n_lambdas) in given units.
 
         Coefficients within a rounding of a bound are on it.
@@ -128,7 +108,7 @@ class Form(NamedTuple):
         if self.elimination is not None:
             b = self.elimination.filled(b)
         coef = self.unit[:, None, None] * b / self.columns.deviation
-        for bound in settings.box or ():
+        for bound in asked.box or ():
             near = jnp.abs(coef - bound) <= 4 * jnp.finfo(b.dtype).eps * jnp.abs(bound)
             coef = jnp.where(near & jnp.isfinite(bound), bound, coef)
         return coef, self.y_mean[:, None] - coef @ self.columns.mean
@@ -168,34 +148,32 @@ def traced_statistics(
     )
 
 
-def gram_form(statistics: SufficientStatistics, settings: Settings) -> Form:
+def gram_form(statistics: SufficientStatistics, asked: Asked) -> Form:
     """Return the problem of these statistics in standard form."""
     s = statistics
     share = 1 / jnp.where(s.weight > 0, s.weight, jnp.nan)
     xx, xy, yy = s.xx * share, s.xy * share, s.yy * share
     variance = jnp.diagonal(xx)
     # Without an intercept moments are about 0.
-    x_step = jnp.where(settings.fit_intercept, 0, s.x_mean)
-    y_step = jnp.where(settings.fit_intercept, 0, s.y_mean)
+    x_step = jnp.where(asked.fit_intercept, 0, s.x_mean)
+    y_step = jnp.where(asked.fit_intercept, 0, s.y_mean)
     xx, xy = xx + jnp.outer(x_step, x_step), xy + jnp.outer(x_step, y_step)
     yy, y_mean = yy + jnp.square(y_step), s.y_mean - y_step
-    columns = _columns(s.x_mean, variance, jnp.diagonal(xx), settings)
+    columns = _scales(s.x_mean, variance, asked)
     unit = _unit(yy)
     inverse = jnp.where(columns.usable, 1 / columns.deviation, 0)
     gram, cross = xx * jnp.outer(inverse, inverse), (xy * inverse[:, None] / unit).T
     scale = yy / jnp.square(unit)
     elimination = None
-    if settings.weights is not None:
-        free = columns.usable & ~columns.penalised
+    if asked.weights is not None:
+        free = columns.usable & ~columns.penalized
         gram, cross, scale, elimination = _eliminated(gram, cross, scale, free)
-        alive = columns.penalised & (jnp.diagonal(gram) > _dependent(gram))
+        alive = columns.penalized & (jnp.diagonal(gram) > _dependent(gram))
         gram, cross = jnp.where(alive[:, None] & alive, gram, 0), jnp.where(alive, cross, 0)
     return Form(Gram(gram), cross, scale, unit, y_mean, columns, elimination)
 
 
-def data_form(
-    X: jax.Array, y: jax.Array, sample_weight: jax.Array | None, settings: Settings
-) -> Form:
+def data_form(X: jax.Array, y: jax.Array, sample_weight: jax.Array | None, asked: Asked) -> Form:
     """Return the problem of rows X (n, p), fewer than columns, and y (n, m) in standard form."""
     weight = jnp.ones(len(X), X.dtype) if sample_weight is None else sample_weight
     size = weight.sum()
@@ -204,40 +182,25 @@ def data_form(
     # Once more, for the rounding of a large mean.
     x_mean, y_mean = x_mean + weight @ (X - x_mean), y_mean + weight @ (y - y_mean)
     variance = weight @ jnp.square(X - x_mean)
-    x_step = jnp.where(settings.fit_intercept, 0, x_mean)
-    y_mean = jnp.where(settings.fit_intercept, y_mean, 0)
-    columns = _columns(x_mean, variance, variance + jnp.square(x_step), settings)
+    y_mean = jnp.where(asked.fit_intercept, y_mean, 0)
+    columns = _scales(x_mean, variance, asked)
     A, response = X - columns.mean, y - y_mean
     unit, root = _unit(weight @ jnp.square(response)), jnp.sqrt(weight)[:, None]
     A = jnp.where(columns.usable, A * root / columns.deviation, 0)
     response = response * root / unit
     elimination = None
-    if settings.weights is not None:
-        free = columns.usable & ~columns.penalised
+    if asked.weights is not None:
+        free = columns.usable & ~columns.penalized
         A, response, elimination = _eliminated_from_rows(A, response, free)
-        alive = columns.penalised & (jnp.sum(jnp.square(A), axis=0) > _dependent(A))
+        alive = columns.penalized & (jnp.sum(jnp.square(A), axis=0) > _dependent(A))
         A = jnp.where(alive, A, 0)
     cross, scale = response.T @ A, jnp.sum(jnp.square(response), axis=0)
     return Form(Data(A, response), cross, scale, unit, y_mean, columns, elimination)
 
 
-def _columns(
-    mean: jax.Array, variance: jax.Array, square: jax.Array, settings: Settings
-) -> Columns:
-    """Return what is known of columns from their moments; `square` is about what is taken off."""
-    # What is left of a constant column is the rounding of its mean.
-    rounding = _CONSTANT * jnp.finfo(mean.dtype).eps * mean
-    constant = variance <= jnp.square(rounding)
-    unit = jnp.where(settings.standardize & ~constant, jnp.sqrt(variance), 1)
-    constant = jnp.where(settings.fit_intercept, constant, square == 0)
-    mean = jnp.where(settings.fit_intercept, mean, 0)
-    deviation = jnp.sqrt(jnp.where(constant, 1, square))
-    weights = jnp.ones_like(mean) if settings.weights is None else settings.weights
-    usable = ~constant & jnp.isfinite(weights)
-    penalised = usable & (weights > 0)
-    relative = deviation / unit
-    factors = jnp.where(penalised, weights, 1) / relative
-    return Columns(mean, deviation, usable, penalised, factors, factors / relative)
+def _scales(mean: jax.Array, variance: jax.Array, asked: Asked) -> Scales:
+    weights = jnp.ones_like(mean) if asked.weights is None else asked.weights
+    return Scales.of(mean, variance, asked.fit_intercept, asked.standardize, weights, jnp)
 
 
 def _unit(square: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ compiled programs. Inside of traced code shapes are the caller's.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Numeric, float_array, is_traced, widen
-from regjax.paths._settings import as_shape, check_fraction, check_tolerance
-from regjax.paths._traced_form import Settings
+from regjax.paths._traced_form import Asked
+from regjax.paths.settings import Settings, check_l1_ratios
 
 _SIZES_PER_OCTAVE = 8
 
@@ -102,55 +103,44 @@ def as_rows(X: Any, y: Any, sample_weight: Any) -> Rows:
     return Rows(X, y.reshape(n, -1), weight, y.ndim == 1)
 
 
-def as_settings(
-    p: int,
-    dtype: Any,
-    *,
-    fit_intercept: Any,
-    standardize: Any,
-    penalty_weights: Any,
-    lower: Any,
-    upper: Any,
-    columns: int,
-) -> Settings:
+def as_settings(settings: Settings, p: int, columns: int, dtype: Any) -> Asked:
     """Return what is asked of p coefficients, checked if it can be seen, of `columns` in all."""
-    if not is_traced(penalty_weights, lower, upper):
-        as_shape(p, True, True, penalty_weights, lower, upper)
+    if not is_traced(settings.penalty_weights, settings.lower, settings.upper):
+        dataclasses.replace(settings, fit_intercept=True, standardize=True).shape(p)
 
     def vector(values: Any, rest: float) -> jax.Array:
         known = jnp.broadcast_to(jnp.asarray(values, dtype), p)
         return jnp.pad(known, (0, columns - p), constant_values=rest)
 
-    box = None
-    if lower is not None or upper is not None:
-        least, most = -np.inf if lower is None else lower, np.inf if upper is None else upper
-        box = vector(least, -np.inf), vector(most, np.inf)
-    return Settings(
-        fit_intercept=jnp.asarray(fit_intercept, bool),
-        standardize=jnp.asarray(standardize, bool),
-        weights=None if penalty_weights is None else vector(penalty_weights, 1.0),
+    box, weights = None, settings.penalty_weights
+    if settings.lower is not None or settings.upper is not None:
+        lower = -np.inf if settings.lower is None else settings.lower
+        upper = np.inf if settings.upper is None else settings.upper
+        box = vector(lower, -np.inf), vector(upper, np.inf)
+    return Asked(
+        fit_intercept=jnp.asarray(settings.fit_intercept, bool),
+        standardize=jnp.asarray(settings.standardize, bool),
+        weights=None if weights is None else vector(weights, 1.0),
         box=box,
     )
 
 
 def as_strengths(
-    settings: Settings,
-    dtype: Any,
-    *,
-    l1_ratio: Numeric,
-    lambdas: Any,
-    n_lambdas: int,
-    lambda_min_ratio: Numeric,
-    tol: Numeric,
+    settings: Settings, l1_ratio: Any, dtype: Any, default_ratio: Numeric
 ) -> tuple[Strengths, Program]:
-    """Return strengths, checked if they can be seen, and what to compile for them."""
+    """Return lambdas, checked if they can be seen, and what to compile for them.
+
+    Args:
+        default_ratio: `lambda_min_ratio` where none is given.
+    """
+    lambdas, n_lambdas = settings.lambdas, settings.n_lambdas
+    ratio = default_ratio if settings.lambda_min_ratio is None else settings.lambda_min_ratio
     if not is_traced(l1_ratio):
-        for ratio in np.ravel(l1_ratio).tolist():
-            check_fraction(ratio)
-    if not is_traced(tol):
-        check_tolerance(tol)
-    if not is_traced(lambda_min_ratio) and not 0 < lambda_min_ratio <= 1:
-        raise ValueError(f"lambda_min_ratio must be in (0, 1], got {lambda_min_ratio}.")
+        check_l1_ratios(l1_ratio)
+    if not is_traced(settings.tol):
+        settings.checked_tol()
+    if not is_traced(ratio) and not 0 < ratio <= 1:
+        raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
     if lambdas is not None and not is_traced(lambdas):
         known = np.asarray(lambdas)
         if not np.isfinite(known).all() or (known < 0).any():
@@ -163,7 +153,8 @@ def as_strengths(
     values = Strengths(
         jnp.asarray(l1_ratio, dtype),
         None if lambdas is None else jnp.asarray(lambdas, dtype),
-        jnp.asarray(lambda_min_ratio, dtype),
-        jnp.asarray(tol, dtype),
+        jnp.asarray(ratio, dtype),
+        jnp.asarray(settings.tol, dtype),
     )
-    return values, Program(n_lambdas, zeros and settings.box is None)
+    bounded = settings.lower is not None or settings.upper is not None
+    return values, Program(n_lambdas, zeros and not bounded)

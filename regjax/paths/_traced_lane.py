@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax.paths._traced_form import Form, Settings
+from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_input import Program, Strengths
 from regjax.paths._traced_solve import least_squares, solve_block
-from regjax.paths.path import CONVERGED, NOT_CONVERGED, Path
+from regjax.paths.results import CONVERGED, NOT_CONVERGED
 
 # A duality gap is a difference of sums, which are rounded.
 ROUNDINGS = 64
@@ -41,7 +41,7 @@ def least_tol(tol: jax.Array) -> jax.Array:
 
 
 def solved_lanes(
-    forms: Form, settings: Settings, grid: jax.Array, strengths: Strengths, program: Program
+    forms: Form, asked: Asked, grid: jax.Array, strengths: Strengths, program: Program
 ) -> Lanes:
     """Return the solutions of q lanes at `grid` (m, n_lambdas), descending.
 
@@ -50,7 +50,7 @@ def solved_lanes(
     """
     q, m, p = forms.cross.shape
     l1_ratio = strengths.l1_ratio
-    valid = jax.vmap(lambda form: _valid(form, settings, grid, l1_ratio))(forms)
+    valid = jax.vmap(lambda form: _valid(form, asked, grid, l1_ratio))(forms)
     exact = (grid == 0) & program.zeros
     wanted = valid[..., None] & ~exact
     target = jnp.where(wanted, least_tol(strengths.tol) / 2, jnp.inf)
@@ -62,10 +62,10 @@ def solved_lanes(
     grids = jnp.broadcast_to(grid, target.shape)
     whole = (forms.cross, forms.scale, forms.unit, grids, target)
     if n_blocks == 1:
-        b, gap = solve_block(forms, settings, l1_ratio, *whole)
+        b, gap = solve_block(forms, asked, l1_ratio, *whole)
     else:
         blocks = [_in_blocks(a, n_blocks, size) for a in whole]
-        found = jax.lax.map(lambda part: solve_block(forms, settings, l1_ratio, *part), blocks)
+        found = jax.lax.map(lambda part: solve_block(forms, asked, l1_ratio, *part), blocks)
         b, gap = (jnp.moveaxis(a, 0, 1).reshape(q, -1, *a.shape[3:])[:, :m] for a in found)
 
     def finished(form: Form, b: jax.Array, gap: jax.Array, valid: jax.Array) -> Lanes:
@@ -75,7 +75,7 @@ def solved_lanes(
             )
             b = jnp.where(exact[:, :, None], free[:, None], b)
             gap = jnp.where(exact, free_gap[:, None], gap)
-        coef, intercept = form.restored(b, settings)
+        coef, intercept = form.restored(b, asked)
         return Lanes(
             jnp.where(valid[:, None, None], coef, jnp.nan),
             jnp.where(valid[:, None], intercept, jnp.nan),
@@ -92,31 +92,20 @@ def _in_blocks(a: jax.Array, n_blocks: int, size: int) -> jax.Array:
     return jnp.moveaxis(a.reshape(len(a), n_blocks, size, *a.shape[2:]), 1, 0)
 
 
-def as_traced_path(lane: Lanes, grid: jax.Array, strengths: Strengths) -> Path:
-    """Return the solutions at `grid` as a path, with a leading axis of responses."""
-    reached = lane.gap <= least_tol(strengths.tol)
-    fields: dict[str, Any] = {
-        "lambdas": grid,
-        "coef": lane.coef,
-        "intercept": lane.intercept,
-        "duality_gap": lane.gap,
-        "status": jnp.where(reached, CONVERGED, NOT_CONVERGED).astype(jnp.int32),
-        "l1_ratio": strengths.l1_ratio,
-    }
-    return Path(**fields, feature_names=None)
+def traced_status(gap: jax.Array, tol: jax.Array) -> jax.Array:
+    """Return the status of solutions with these gaps."""
+    return jnp.where(gap <= least_tol(tol), CONVERGED, NOT_CONVERGED).astype(jnp.int32)
 
 
-def traced_grid(
-    form: Form, settings: Settings, strengths: Strengths, program: Program
-) -> jax.Array:
+def traced_grid(form: Form, asked: Asked, strengths: Strengths, program: Program) -> jax.Array:
     """Return lambdas (m, n_lambdas), descending."""
     if strengths.lambdas is not None:
         ordered = jnp.sort(strengths.lambdas, descending=True)
         return jnp.broadcast_to(ordered, (len(form.cross), program.n_lambdas))
     pull = jnp.abs(form.cross)
-    if settings.box is not None:
+    if asked.box is not None:
         # Where a bound is 0, correlations of that sign bring nothing in.
-        lower, upper = settings.box
+        lower, upper = asked.box
         pull = pull * jnp.where(form.cross > 0, upper > 0, lower < 0)
     largest = form.unit * (pull / form.columns.l1).max(axis=1)
     largest = largest / jnp.maximum(strengths.l1_ratio, 1e-3)
@@ -125,16 +114,16 @@ def traced_grid(
     return jnp.where(largest > 0, largest, 1)[:, None] * shares
 
 
-def _valid(form: Form, settings: Settings, grid: jax.Array, l1_ratio: jax.Array) -> jax.Array:
+def _valid(form: Form, asked: Asked, grid: jax.Array, l1_ratio: jax.Array) -> jax.Array:
     """Return which targets (m,) have nothing that would raise outside traced code."""
     right = (l1_ratio >= 0) & (l1_ratio <= 1) & jnp.isfinite(form.columns.deviation).all()
-    if settings.weights is not None:
-        right &= (settings.weights >= 0).all()
-    if settings.box is not None:
-        lower, upper = settings.box
+    if asked.weights is not None:
+        right &= (asked.weights >= 0).all()
+    if asked.box is not None:
+        lower, upper = asked.box
         right &= ((lower <= 0) & (upper >= 0)).all()
-        if settings.weights is not None:
+        if asked.weights is not None:
             finite = jnp.isfinite(lower) | jnp.isfinite(upper)
-            right &= ~(finite & (settings.weights == 0)).any()
+            right &= ~(finite & (asked.weights == 0)).any()
     right = right & (jnp.isfinite(grid) & (grid >= 0)).all(axis=1)
     return right & jnp.isfinite(form.cross).all(axis=1) & jnp.isfinite(form.scale)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from regjax.paths._rows import Rows
-from regjax.paths._traced_form import Form, Settings
+from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_rows import Data, Gram, solve_rows
 from regjax.paths._traced_screened import screened_rows, set_size
 
@@ -22,7 +22,7 @@ _COUNTED = 16
 
 def solve_block(
     form: Form,
-    settings: Settings,
+    asked: Asked,
     l1_ratio: jax.Array,
     cross: jax.Array,
     scale: jax.Array,
@@ -43,7 +43,7 @@ def solve_block(
     """
     shape, columns = (*grid.shape, cross.shape[2]), form.columns
     lambdas, units = grid[..., None], unit[..., None, None]
-    box = settings.box or (-jnp.inf, jnp.inf)
+    box = asked.box or (-jnp.inf, jnp.inf)
     lower, upper = (bound * columns.deviation[:, None, None] / units for bound in box)
 
     def flat(a: jax.Array) -> jax.Array:
@@ -58,7 +58,7 @@ def solve_block(
         lower=flat(lower),
         upper=flat(upper),
     )
-    bounded = settings.box is not None
+    bounded = asked.box is not None
     if isinstance(form.design, Data):
         b, gap = _rows_of_data(rows, target.ravel(), grid.shape[2], bounded)
     else:

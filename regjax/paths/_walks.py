@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from regjax.paths._homotopy import GramDesign, State, Tableau, advance, read_off
 from regjax.paths._problem import DataForm, Standard
 from regjax.paths._segments import IN_PLAY, walk_segments
-from regjax.paths._threads import run_each
+from regjax.paths._threads import blocks, run_each
 
 # What lanes that walk together keep: as much as caches hold.
 _WALK_ENTRIES = 2**19
@@ -79,7 +79,7 @@ def _walked(
         return {}
     shape = (n_lanes, m, n_lambdas, lanes[0].cross.shape[1])
     b, done = np.zeros(shape), np.zeros((n_lanes, m), dtype=bool)
-    groups = list(_groups(n_lanes, m, max(8, _WALK_ENTRIES // entries)))
+    groups = list(blocks(n_lanes, m, max(8, _WALK_ENTRIES // entries)))
 
     def walk_group(i: int) -> None:
         group, targets = groups[i]
@@ -89,13 +89,3 @@ def _walked(
 
     run_each(walk_group, range(len(groups)), worthwhile=b.size >= _MANY_WALKED)
     return {int(i): b[i] for i in np.flatnonzero(done.all(axis=1))}
-
-
-def _groups(n_lanes: int, m: int, at_once: int) -> Iterator[tuple[np.ndarray, slice]]:
-    """Yield lanes and responses whose pairs are about `at_once` each."""
-    targets = min(m, at_once)
-    width = max(1, at_once // targets)
-    for first in range(0, n_lanes, width):
-        group = np.arange(first, min(first + width, n_lanes))
-        for start in range(0, m, targets):
-            yield group, slice(start, start + targets)

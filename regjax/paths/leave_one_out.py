@@ -2,7 +2,7 @@
 
 With `H` the matrix that takes the response to the fitted values, intercept included, the error of
 row i by a fit without it is `(y_i - fit_i) / (1 - H_ii)`. It holds with weights `w` too, of which
-the others keep theirs: what stays equal is `lambda sum_i w_i`. Generalised cross-validation puts
+the others keep theirs: what stays equal is `lambda sum_i w_i`. Generalized cross-validation puts
 the mean of `H_ii` in the place of each. Reference: Golub, Heath and Wahba (1979), "Generalized
 cross-validation as a method for choosing a good ridge parameter".
 """
@@ -10,22 +10,24 @@ cross-validation as a method for choosing a good ridge parameter".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from regjax._inputs import feature_names
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
-from regjax.paths._problem import Scaling, Shape, Standard, data_form, standard_form
+from regjax.paths._penalties import ElasticNetPenalty, lambda_grid
+from regjax.paths._problem import Scaling, Standard, data_form, standard_form
 from regjax.paths._ridge import resolved
-from regjax.paths._settings import as_shape, check_lambdas, lambda_grid
 from regjax.paths._solve import LanePath, dual_ridge, gram_ridge, restored
-from regjax.paths.cv import CrossValidation, as_cross_validation, elastic_net_cv
+from regjax.paths.cross_validation import certified, elastic_net_cv
 from regjax.paths.folds import Split
+from regjax.paths.results import CrossValidation, chosen, first_response
+from regjax.paths.settings import JointSettings, Settings, Shape
 from regjax.paths.statistics import statistics_of
 
 _BLOCK_ENTRIES = 2**21
-# What is left of a row's error, in shares, where nothing is left.
+# 1 - H_ii below this: the row is interpolated and cannot be left out.
 _SPENT = 1e-10
 
 
@@ -33,28 +35,27 @@ def ridge_cv(
     X: Any,
     y: Any = None,
     *,
-    lambdas: Any = None,
-    n_lambdas: int = 100,
-    lambda_min_ratio: float | None = None,
     folds: str | int | Iterable[Split] = "leave-one-out",
-    fit_intercept: bool = True,
-    standardize: bool = False,
-    sample_weight: Any = None,
-    penalty_weights: Any = None,
-    tol: float = 1e-6,
+    **settings: Unpack[JointSettings],
 ) -> CrossValidation:
     """Return ridge regression cross-validated over lambda.
 
     Args:
         X, y: as in `elastic_net_cv`; statistics only with folds.
-        folds: "leave-one-out" holds out every row in turn, and "gcv" is generalised
+        folds: "leave-one-out" holds out every row in turn, and "gcv" is generalized
             cross-validation; both hold `lambda sum_i w_i` and, with `standardize`, the scales of
             the columns at those of all rows. Else folds as in `elastic_net_cv`.
+        **settings: any of `JointSettings`; for the first two kinds of folds, lambdas are positive.
 
-    Other arguments are those of `elastic_net_path`; for the first two kinds of folds, lambdas are
-    positive. `fold_errors` holds one squared error per row of positive weight for "leave-one-out",
-    whose mean and standard error are weighted by `sample_weight`. It is empty for "gcv", whose
-    standard error is unknown: NaN, and `lambda_1se` equals `lambda_`.
+    Returns:
+        What `elastic_net_cv` does. `fold_errors` holds one squared error per row of positive weight
+        for "leave-one-out", whose mean and standard error are weighted by `sample_weight`. It is
+        empty for "gcv", whose standard error is unknown: NaN, and `lambda_1se` equals `lambda_`.
+
+    Raises:
+        TypeError: for an unknown setting.
+        ValueError: for values that are NaN, infinite or of the wrong shape or sign, and for rows
+            that cannot be left out.
 
     Example:
         >>> import numpy as np
@@ -66,20 +67,8 @@ def ridge_cv(
         (0.1, (1, 50, 3))
     """
     if not isinstance(folds, str):
-        return elastic_net_cv(
-            X,
-            y,
-            l1_ratio=0.0,
-            lambdas=lambdas,
-            n_lambdas=n_lambdas,
-            lambda_min_ratio=lambda_min_ratio,
-            folds=folds,
-            fit_intercept=fit_intercept,
-            standardize=standardize,
-            sample_weight=sample_weight,
-            penalty_weights=penalty_weights,
-            tol=tol,
-        )
+        return elastic_net_cv(X, y, l1_ratio=0.0, folds=folds, **settings)
+    asked = Settings.of("ridge_cv", settings, JointSettings)
     if folds not in ("leave-one-out", "gcv"):
         raise ValueError(
             f"folds must be 'leave-one-out', 'gcv', a number or splits, got {folds!r}."
@@ -89,7 +78,7 @@ def ridge_cv(
     names = feature_names(X)
     design = as_design(X)
     responses, single = as_responses(y, design.shape[0])
-    weight = as_sample_weight(sample_weight, design.shape[0])
+    weight = as_sample_weight(asked.sample_weight, design.shape[0])
     if weight is None:
         weight = np.ones(len(responses))
     elif weight.ndim == 2:
@@ -98,13 +87,13 @@ def ridge_cv(
         used = np.flatnonzero(weight)
         design, responses, weight = design[used], responses[used], weight[used]
     n, p = design.shape
-    shape = as_shape(p, fit_intercept, standardize, penalty_weights, None, None)
-    given = None if lambdas is None else check_lambdas(lambdas, shape)
+    shape = asked.shape(p)
+    given = asked.given_lambdas(shape)
     if given is not None and not given.all():
         raise ValueError("Leave-one-out and GCV need lambdas above 0.")
 
     def grid_of(lane: Standard) -> np.ndarray:
-        return lambda_grid([lane], given, 0.0, n_lambdas, lambda_min_ratio, (n, p))[0]
+        return lambda_grid([lane], ElasticNetPenalty(0.0), asked, given, (n, p))[0]
 
     solve = _by_gram if p <= n else _by_kernel
     fit = solve(design, responses, weight, shape, grid_of)
@@ -112,8 +101,8 @@ def ridge_cv(
     spent = np.flatnonzero(fit.outside <= _SPENT)
     if len(spent):
         raise ValueError(
-            f"Row(s) {spent[:10].tolist()} are fitted by the intercept or unpenalised columns "
-            "alone and cannot be left out: penalise these columns, or use folds."
+            f"Row(s) {spent[:10].tolist()} are fitted by the intercept or unpenalized columns "
+            "alone and cannot be left out: penalize these columns, or use folds."
         )
     if solve is _by_gram and (fit.left <= _SPENT).any():
         # A small lambda leaves next to nothing of a row's error, which differences cannot tell.
@@ -128,17 +117,17 @@ def ridge_cv(
         mean = np.einsum("n,mnk->mk", share, errors)
         off = errors - mean[:, None]
         spread = np.sqrt(np.einsum("n,mnk->mk", share * share, off * off))
-    return as_cross_validation(
+    found = chosen(
         np.zeros(1),
         fit.lambdas[:, None],
         errors[:, None],
         mean[:, None],
         spread[:, None],
-        [fit.path],
-        single,
-        tol,
-        names,
+        *(part[None] for part in fit.path),
+        names=names,
     )
+    found = certified(found, asked.checked_tol())
+    return first_response(found) if single else found
 
 
 class _Fit(NamedTuple):
@@ -149,7 +138,7 @@ class _Fit(NamedTuple):
         lambdas: where.
         residual: (m, n, n_lambdas).
         left: (m or 1, n, n_lambdas) `1 - H_ii`.
-        outside: (n,) the same of the intercept and unpenalised columns alone.
+        outside: (n,) the same of the intercept and unpenalized columns alone.
     """
 
     path: LanePath
@@ -174,7 +163,7 @@ def _by_gram(
     spectrum = ridge.spectrum
     path, way = restored(lane, ridge.solved), lane.scaling
     free, scale = way.free, way.scale
-    # The eigenvectors, with what unpenalised columns take away, as combinations of the data.
+    # The eigenvectors, with what unpenalized columns take away, as combinations of the data.
     standard = _standard_columns(way)
     vectors = standard @ spectrum.vectors
     second = statistics.xx[np.ix_(free, free)] / statistics.weight
@@ -191,8 +180,8 @@ def _by_gram(
     for part, block in rows.blocks():
         moved = (y[part] - way.y_mean - y_centre).T
         residual[:, part] = np.swapaxes(moved[:, None] - path.coef @ block.T, 1, 2)
-        unpenalised = block[:, free] / scale[free]
-        always = np.einsum("nf,fg,ng->n", unpenalised, inverse, unpenalised)
+        unpenalized = block[:, free] / scale[free]
+        always = np.einsum("nf,fg,ng->n", unpenalized, inverse, unpenalized)
         of_lambda = np.square(block @ vectors) @ np.swapaxes(shrink, 1, 2)
         outside[part] = 1 - rows.share[part] * (always + float(shape.fit_intercept))
         left[:, part] = outside[part][:, None] - rows.share[part, None] * of_lambda
@@ -255,7 +244,7 @@ def _by_kernel(
     if ridge.resolved.any():
         return _by_gram(X, y, weight, shape, grid_of)
     spectrum = ridge.spectrum
-    # Eigenvectors of 0 hold the intercept and the unpenalised columns, where H is 1.
+    # Eigenvectors of 0 hold the intercept and the unpenalized columns, where H is 1.
     whole = form.columns.basis[0] * root[:, None]
     if shape.fit_intercept:
         whole = np.hstack([root[:, None], whole])

@@ -74,7 +74,7 @@ def plot_path(
     if path.coef.ndim != 2:
         raise ValueError(
             f"These are several paths, {path.coef.shape[:-2]}; take one of them, the first with "
-            "Path(*(field[0] for field in path[:5]), path.l1_ratio, path.feature_names)."
+            f"path.select({', '.join('0' * (path.coef.ndim - 2))})."
         )
     names = _names(path, feature_names)
     coef = path.coef if scale is None else path.coef * _scale(scale, path.coef.shape[1])

@@ -71,8 +71,8 @@ class MultiTaskElasticNet(linear_model.MultiTaskElasticNet):
                 tol=engine_tol(self.tol),
             )
         unit = objective_without_columns(y, weight, self.fit_intercept).sum()
-        self.coef_ = found.coef[0].astype(X.dtype)
-        self.intercept_ = found.intercept[0].astype(X.dtype) if self.fit_intercept else 0.0
+        self.coef_ = found.coef[:, 0].astype(X.dtype)
+        self.intercept_ = found.intercept[:, 0].astype(X.dtype) if self.fit_intercept else 0.0
         self.dual_gap_ = found.duality_gap[0] * unit
         self.eps_ = 2 * unit * len(y) * self.tol
         self.n_iter_ = 1

@@ -76,7 +76,7 @@ def enet_path(
     unit = objective_without_columns(y, weight, fit_intercept=False).sum()
     gap = found.duality_gap * unit
     warn_of_gaps(gap, tol * 2 * unit, stacklevel=3)
-    result = found.lambdas, np.moveaxis(found.coef, 0, -1).astype(X.dtype), gap
+    result = found.lambdas, np.moveaxis(found.coef, -2, -1).astype(X.dtype), gap
     return (*result, [1] * len(gap)) if return_n_iter else result
 
 

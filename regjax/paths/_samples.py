@@ -1,0 +1,264 @@
+"""Rows or statistics from the caller's hands, as the lanes that are solved together.
+
+A path has one lane, or one for every weighting of the rows. Cross-validation has one of all rows,
+then one of the training rows of every split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
+from regjax.paths._problem import Standard, data_form, standard_form
+from regjax.paths._solve import LanePath, solve_data, solve_statistics
+from regjax.paths._threads import MANY_ENTRIES, run_each
+from regjax.paths.folds import Split, as_splits
+from regjax.paths.select import select_engine
+from regjax.paths.settings import Settings, Shape
+from regjax.paths.statistics import (
+    SufficientStatistics,
+    check_statistics,
+    statistics_of,
+    statistics_of_parts,
+)
+
+# A column's share of variance below which the difference of two statistics has lost its digits.
+_LOST = 1e-8
+# The share of the weights below which the same holds.
+_LIGHT = 1e-6
+
+
+class Lanes(Protocol):
+    """Problems that are solved together.
+
+    Attributes:
+        standard: each in standard form.
+    """
+
+    standard: list[Standard]
+
+    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+        """Return the path of every lane at descending lambdas (n_lanes, m, n_lambdas)."""
+
+
+class Samples(Protocol):
+    """Rows, or their statistics.
+
+    Attributes:
+        size: number of rows, or sum of their weights, and of columns.
+    """
+
+    size: tuple[float, int]
+
+    def lanes(self, shape: Shape) -> Lanes:
+        """Return every lane in standard form."""
+
+    def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        """Return mean squared errors (m, n_lambdas) of the rows that a split tests on.
+
+        Args:
+            coef: (m, n_lambdas, p), and intercept (m, n_lambdas).
+        """
+
+
+class GramLanes:
+    """Lanes given by their statistics, of `n_samples` rows."""
+
+    def __init__(
+        self, statistics: Sequence[SufficientStatistics], shape: Shape, n_samples: float
+    ) -> None:
+        large = len(statistics) * statistics[0].xx.size >= MANY_ENTRIES
+        self.standard = run_each(
+            lambda i: standard_form(statistics[i], shape), range(len(statistics)), worthwhile=large
+        )
+        self._size = n_samples, len(statistics[0].xx)
+
+    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+        engine = select_engine(
+            *self._size,
+            l1_ratio=l1_ratio,
+            bounded=any(lane.bounded for lane in self.standard),
+            n_solutions=int(np.count_nonzero(lambdas)),
+            engine="gram",
+        )
+        return solve_statistics(self.standard, lambdas, l1_ratio, tol, engine)
+
+
+class DataLanes:
+    """Lanes that weigh the rows of `X` (n, p) and `y` (n, m) by `weight` (n_lanes, n)."""
+
+    def __init__(self, X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> None:
+        self.form = data_form(X, y, weight, shape)
+        self.standard = self.form.lanes
+
+    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+        engine = select_engine(
+            *self.form.columns.X.shape,
+            l1_ratio=l1_ratio,
+            bounded=any(lane.bounded for lane in self.standard),
+            engine="columns",
+        )
+        return solve_data(self.form, lambdas, l1_ratio, tol, engine)
+
+
+class MomentSamples:
+    """Statistics by lane, and of the rows that every split tests on."""
+
+    def __init__(
+        self,
+        statistics: Sequence[SufficientStatistics],
+        tests: Sequence[SufficientStatistics],
+        n_samples: float,
+    ) -> None:
+        self._statistics, self._tests = statistics, tests
+        self.size = n_samples, len(statistics[0].x_mean)
+
+    def lanes(self, shape: Shape) -> Lanes:
+        return GramLanes(self._statistics, shape, self.size[0])
+
+    def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        s = self._tests[split]
+        fit = np.einsum("mkp,pm->mk", coef, s.xy)
+        square = s.yy[:, None] - 2 * fit + np.einsum("mkp,mkp->mk", coef @ s.xx, coef)
+        shift = s.y_mean[:, None] - intercept - coef @ s.x_mean
+        return np.maximum(square, 0.0) / s.weight + shift * shift
+
+
+class RowSamples:
+    """Rows (n, p) and (n, m), weighed by lane (n_lanes, n), and what every split tests on."""
+
+    def __init__(
+        self, X: Matrix, y: np.ndarray, weight: np.ndarray, tests: Sequence[np.ndarray]
+    ) -> None:
+        self._X, self._y, self._weight, self._tests = X, y, weight, tests
+        self.size = X.shape
+
+    def lanes(self, shape: Shape) -> Lanes:
+        return DataLanes(self._X, self._y, self._weight, shape)
+
+    def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        test = self._tests[split]
+        rows, weight = self._X[test], self._weight[0, test]
+        errors = np.empty(intercept.shape)
+        for k, (b, a) in enumerate(zip(coef, intercept, strict=True)):
+            active = np.flatnonzero(b.any(axis=0))
+            fitted = b[:, active] @ dense(rows[:, active]).T
+            residual = self._y[test, k] - fitted - a[:, None]
+            errors[k] = np.average(residual * residual, axis=1, weights=weight)
+        return errors
+
+
+def as_samples(X: Any, y: Any, settings: Settings) -> tuple[Samples, bool]:
+    """Return checked rows or statistics of a path, and whether there is a single response."""
+    if isinstance(X, SufficientStatistics):
+        if y is not None or settings.sample_weight is not None:
+            raise ValueError("Statistics hold the response and the weights: leave these out.")
+        whole = check_statistics(X)
+        return MomentSamples([whole], [], float(whole.weight)), len(whole.yy) == 1
+    if y is None:
+        raise ValueError("y is missing: only SufficientStatistics hold the response.")
+    design = as_design(X)
+    n, p = design.shape
+    responses, single = as_responses(y, n)
+    weight = as_sample_weight(settings.sample_weight, n)
+    lanes = [None] if weight is None else np.atleast_2d(weight)
+    if select_engine(n, p, engine=settings.engine).form == "columns":
+        weights = np.ones((1, n)) if weight is None else np.atleast_2d(weight)
+        return RowSamples(design, responses, weights, []), single
+    statistics = run_each(
+        lambda i: statistics_of(design, responses, lanes[i]),
+        range(len(lanes)),
+        worthwhile=len(lanes) > 1 and len(lanes) * n * p >= MANY_ENTRIES,
+    )
+    return MomentSamples(statistics, [], n), single
+
+
+def as_folds(
+    X: Any, y: Any, folds: int | Iterable[Split], settings: Settings
+) -> tuple[Samples, int, bool]:
+    """Return checked folds of rows or statistics, how many, and whether there is one response."""
+    if y is None:
+        if folds != 5 and not (isinstance(folds, int) and folds == len(X)):
+            raise ValueError("The statistics are the folds: leave folds out.")
+        if settings.sample_weight is not None:
+            raise ValueError("Statistics hold the weights: leave sample_weight out.")
+        return _of_statistics(X)
+    design = as_design(X)
+    n, p = design.shape
+    responses, single = as_responses(y, n)
+    weight = as_sample_weight(settings.sample_weight, n)
+    if weight is not None and weight.ndim == 2:
+        raise ValueError("Cross-validation takes one weighting: give sample_weight (n_samples,).")
+    splits = as_splits(folds, n)
+    for i, split in enumerate(splits):
+        if weight is not None and not all(weight[rows].any() for rows in split):
+            raise ValueError(f"All rows that split {i} trains or tests on have the weight 0.")
+    if select_engine(n, p, engine=settings.engine).form == "gram":
+        return _of_rows(design, responses, weight, splits), len(splits), single
+    whole = np.ones(n) if weight is None else weight
+    lanes = np.zeros((len(splits) + 1, n))
+    lanes[0] = whole
+    for lane, (train, _) in zip(lanes[1:], splits, strict=True):
+        lane[train] = whole[train]
+    tests = [test for _, test in splits]
+    return RowSamples(design, responses, lanes, tests), len(splits), single
+
+
+def _of_statistics(parts: Any) -> tuple[Samples, int, bool]:
+    is_list = isinstance(parts, list | tuple) and not isinstance(parts, SufficientStatistics)
+    if not is_list or not all(isinstance(part, SufficientStatistics) for part in parts):
+        raise ValueError(
+            "y is missing: without it X must be a list of SufficientStatistics, one for each fold."
+        )
+    if len(parts) < 2:
+        raise ValueError(f"Cross-validation needs at least two folds, got {len(parts)}.")
+    tests = [check_statistics(part) for part in parts]
+    if len({part.xy.shape for part in tests}) > 1:
+        raise ValueError("The statistics of the folds differ in their columns or responses.")
+    total = _sum(tests)
+    training = [
+        _less(total, part) or _sum(tests[:i] + tests[i + 1 :]) for i, part in enumerate(tests)
+    ]
+    samples = MomentSamples([total, *training], tests, float(total.weight))
+    return samples, len(tests), len(total.yy) == 1
+
+
+def _of_rows(
+    X: Matrix, y: np.ndarray, weight: np.ndarray | None, splits: list[Split]
+) -> MomentSamples:
+    if not isinstance(X, np.ndarray):
+        X = X.tocsr()
+    large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
+    tests = statistics_of_parts(X, y, weight, [test for _, test in splits])
+    covered = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
+    once = (covered == 1).all()
+    total = _sum(tests) if once else statistics_of(X, y, weight)
+
+    def training(i: int) -> SufficientStatistics:
+        train, test = splits[i]
+        rest = _less(total, tests[i]) if len(train) + len(test) == len(y) else None
+        return rest or statistics_of_parts(X, y, weight, [train])[0]
+
+    parts = run_each(training, range(len(splits)), worthwhile=large)
+    return MomentSamples([total, *parts], tests, len(y))
+
+
+def _less(total: SufficientStatistics, part: SufficientStatistics) -> SufficientStatistics | None:
+    """Return the difference, or None where there is nothing in it but rounding.
+
+    That is so where the rest has next to no weight, or a column does not vary in it.
+    """
+    if not total.weight - part.weight > _LIGHT * total.weight:
+        return None
+    rest = total - part
+    return rest if (np.diag(rest.xx) >= _LOST * np.diag(total.xx)).all() else None
+
+
+def _sum(parts: Sequence[SufficientStatistics]) -> SufficientStatistics:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

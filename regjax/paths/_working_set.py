@@ -1,0 +1,119 @@
+"""The columns of one lane that may have a coefficient, with their Gram matrix.
+
+A guess of the columns that are active, such as the strong rules make (Tibshirani and others 2012,
+"Strong rules for discarding predictors in lasso-type problems"), is solved alone; the correlations
+of all columns then tell which others break their bound and must join.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from regjax.paths._data import Columns
+from regjax.paths._grams import block
+
+
+class WorkingSet(Protocol):
+    """Some columns, in any order.
+
+    Attributes:
+        index: (w,) which of the q columns.
+        gram: (w, w) their products.
+    """
+
+    index: np.ndarray
+    gram: np.ndarray
+
+    def choose(self, wanted: np.ndarray) -> None:
+        """Make it the columns where `wanted` (q,) is True."""
+
+    def add(self, new: np.ndarray) -> None:
+        """Append columns (k,) that are not in it yet."""
+
+    def correlations(self, b: np.ndarray) -> np.ndarray:
+        """Return (r, q) products of all columns with what coefficients (r, w) leave."""
+
+
+class _Set:
+    """What is the same wherever products come from."""
+
+    def __init__(self) -> None:
+        self.index, self.gram = np.zeros(0, dtype=int), np.zeros((0, 0))
+
+    def choose(self, wanted: np.ndarray) -> None:
+        stay = np.flatnonzero(wanted[self.index])
+        if len(stay) < len(self.index):
+            self.index, self.gram = self.index[stay], block(self.gram, stay)
+            self._keep(stay)
+        rest = wanted.copy()
+        rest[self.index] = False
+        self.add(np.flatnonzero(rest))
+
+    def add(self, new: np.ndarray) -> None:
+        if not len(new):
+            return
+        cross, own = self._products(new)
+        k = len(self.index)
+        gram = np.empty((k + len(new),) * 2)
+        gram[:k, :k], gram[:k, k:], gram[k:, :k], gram[k:, k:] = self.gram, cross, cross.T, own
+        self.gram = gram
+        self.index = np.concatenate([self.index, new])
+
+    def _keep(self, stay: np.ndarray) -> None:
+        """Drop what is kept of the other columns."""
+
+    def _products(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return products (w, k) with the columns of the set, and (k, k) of the new ones."""
+        raise NotImplementedError
+
+
+class MomentSet(_Set):
+    """Columns known by second moments: gram (q, q), and cross (r, q) with the responses."""
+
+    def __init__(self, gram: np.ndarray, cross: np.ndarray) -> None:
+        super().__init__()
+        self._all, self._cross = gram, cross
+
+    def correlations(self, b: np.ndarray) -> np.ndarray:
+        return self._cross - b @ self._all[self.index]
+
+    def _products(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._all[np.ix_(self.index, new)], block(self._all, new)
+
+
+class ColumnSet(_Set):
+    """Columns of a wide matrix under one weighting, and responses (r, n) times its root.
+
+    Dense columns are kept centered and scaled; sparse ones stay where they are.
+    """
+
+    def __init__(self, columns: Columns, lane: int, response: np.ndarray) -> None:
+        super().__init__()
+        self._columns, self._lane, self._response = columns, lane, response
+        self._dense = isinstance(columns.X, np.ndarray)
+        # By rows, so that columns come and go in one piece.
+        self._A = np.zeros((0, columns.X.shape[0]))
+
+    def correlations(self, b: np.ndarray) -> np.ndarray:
+        if self._dense:
+            fitted = b @ self._A
+        else:
+            whole = np.zeros((len(b), self._columns.X.shape[1]))
+            whole[:, self.index] = b
+            fitted = self._columns.fitted(self._lane, whole)
+        return self._columns.correlations(self._lane, self._response - fitted)
+
+    def _keep(self, stay: np.ndarray) -> None:
+        if self._dense:
+            self._A = self._A.take(stay, axis=0)
+
+    def _products(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not self._dense:
+            of = self._columns.products
+            return of(self._lane, self.index, new), of(self._lane, new, new)
+        A = np.ascontiguousarray(self._columns.many(self._lane, new).T)
+        products = self._A @ A.T, A @ A.T
+        self._A = np.concatenate([self._A, A])
+        return products
