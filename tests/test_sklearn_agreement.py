@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, ShuffleSplit
 
 import regjax.sklearn as drop_ins
 from regjax.paths import multi_task_path, ridge_cv
-from regjax.sklearn._shared import engine_tol
+from regjax.sklearn._shared import as_weight, engine_tol
 
 FLAGS = [True, False]
 TIGHT = {"tol": 1e-12, "max_iter": 200_000}
@@ -164,6 +164,13 @@ def test_rows_without_weight_are_as_if_left_out(model):
     weight[:10] = 0
     fitted = model.fit(X, y, sample_weight=weight).coef_
     assert_allclose(fitted, model.fit(X[10:], y[10:], sample_weight=weight[10:]).coef_, atol=1e-9)
+
+
+def test_weights_that_are_one_number_are_none():
+    X, y, _ = data()
+    assert as_weight(None, X) is as_weight(2.0, X) is None
+    fitted = drop_ins.Lasso(alpha=0.1).fit(X, y, sample_weight=2.0).coef_
+    assert_allclose(fitted, drop_ins.Lasso(alpha=0.1).fit(X, y).coef_, rtol=0)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-30, 1e-12])
