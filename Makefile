@@ -43,7 +43,7 @@ OPTIMIZED := penalty_values proximal_gradient prox_adam decay lanes paths_traced
 ALONE := $(wildcard $(patsubst %,tests/test_%.py,cli_train folders notebooks sweep_faults sweep_ray experiments*))
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow $(ALONE)
+	$(QUICK_COMPILE) $(BIN)/python -m pytest -m slow $(ALONE)
 	$(QUICK_COMPILE) $(BIN)/python -m pytest -n 2 --dist load -m slow $(filter-out $(ALONE),$(wildcard tests/test_*.py))
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(OPTIMIZED:%=tests/test_%.py)
 

@@ -59,7 +59,9 @@ def solve_statistics(
     size = lanes[0].cross.shape[1]
     for group in [] if spectral else _alike(lanes):
         some = [lanes[i] for i in group]
-        found = _METHODS[engine.method](some, positive[group], l1_ratio, target[group])
+        # Without a column that varies there is no kink to go to.
+        method = engine.method if some[0].cross.size else "batched"
+        found = _METHODS[method](some, positive[group], l1_ratio, target[group])
         done |= dict(zip(group, found, strict=True))
 
     def solve(i: int) -> LanePath:
