@@ -6,10 +6,9 @@ import sys
 import warnings
 
 
-def warn(message: str, category: type[Warning], *through: str) -> None:
-    """Warn at the nearest line outside of this package, and of the packages `through`."""
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the nearest line outside of this package."""
     level, frame = 1, sys._getframe()
-    inside = {__package__, *through}
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -362,3 +362,18 @@ def test_leaving_rows_out_does_not_depend_on_the_unit_of_the_response():
         one = ridge_cv(X, y, lambdas=[1.0, 0.1])
         other = ridge_cv(X, y * 2.0**90, lambdas=[1.0, 0.1])
         np.testing.assert_array_equal(other.fold_errors, one.fold_errors * 2.0**180)
+
+
+@pytest.mark.parametrize("engine", ["columns", "fast"])
+def test_an_engine_that_cannot_be_is_refused(engine):
+    X, y = normal(20, 3), normal(20, seed=1)
+    parts = [sufficient_statistics(X, y), sufficient_statistics(X, -y)]
+    for call in (
+        lambda: ridge_path(parts[0], engine=engine),
+        lambda: elastic_net_cv(parts, engine=engine),
+    ):
+        with pytest.raises(ValueError, match="engine must be"):
+            call()
+    if engine == "fast":
+        with pytest.raises(ValueError, match="engine must be"):
+            ridge_path(X, y, engine=engine)

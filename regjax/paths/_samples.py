@@ -156,6 +156,7 @@ def as_samples(X: Any, y: Any, settings: Settings) -> tuple[Samples, bool]:
     if isinstance(X, SufficientStatistics):
         if y is not None or settings.sample_weight is not None:
             raise ValueError("Statistics hold the response and the weights: leave these out.")
+        _check_engine(settings)
         whole = check_statistics(X)
         return MomentSamples([whole], [], float(whole.weight)), len(whole.yy) == 1
     if y is None:
@@ -185,6 +186,7 @@ def as_folds(
             raise ValueError("The statistics are the folds: leave folds out.")
         if settings.sample_weight is not None:
             raise ValueError("Statistics hold the weights: leave sample_weight out.")
+        _check_engine(settings)
         return _of_statistics(X)
     design = as_design(X)
     n, p = design.shape
@@ -205,6 +207,15 @@ def as_folds(
         lane[train] = whole[train]
     tests = [test for _, test in splits]
     return RowSamples(design, responses, lanes, tests), len(splits), single
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raise ValueError if statistics are to be solved as what they are not."""
+    if settings.engine not in (None, "gram"):
+        raise ValueError(
+            f"Statistics hold second moments alone: engine must be 'gram' or None, got "
+            f"{settings.engine!r}."
+        )
 
 
 def _of_statistics(parts: Any) -> tuple[Samples, int, bool]:

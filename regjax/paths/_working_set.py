@@ -7,6 +7,7 @@ of all columns then tell which others break their bound and must join.
 
 from __future__ import annotations
 
+import abc
 from typing import Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ class WorkingSet(Protocol):
         """Return (r, q) products of all columns with what coefficients (r, w) leave."""
 
 
-class _Set:
+class _Set(abc.ABC):
     """What is the same wherever products come from."""
 
     def __init__(self) -> None:
@@ -61,12 +62,13 @@ class _Set:
         self.gram = gram
         self.index = np.concatenate([self.index, new])
 
+    @abc.abstractmethod
     def _keep(self, stay: np.ndarray) -> None:
-        """Drop what is kept of the other columns."""
+        """Drop what is kept of columns besides `stay`."""
 
+    @abc.abstractmethod
     def _products(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return products (w, k) with the columns of the set, and (k, k) of the new ones."""
-        raise NotImplementedError
 
 
 class MomentSet(_Set):
@@ -78,6 +80,9 @@ class MomentSet(_Set):
 
     def correlations(self, b: np.ndarray) -> np.ndarray:
         return self._cross - b @ self._all[self.index]
+
+    def _keep(self, stay: np.ndarray) -> None:
+        """Nothing is kept: all products are known."""
 
     def _products(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._all[np.ix_(self.index, new)], block(self._all, new)
