@@ -47,3 +47,18 @@ def test_a_box_holds_its_own_projection_in_short_dtypes():
     for v, outside in (([-1.0, 0.2, 1.0], np.inf), ([0.2, 0.35, 0.2], np.inf), ([0, 0, 0], 0)):
         of_projection, value = found(np.array(v, jnp.bfloat16))
         assert (float(of_projection), float(value)) == (0, outside)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        (([-1.0, 0.0], 1.0), r"lower must be a number or broadcast .*got shape \(2,\).*\(3,\)"),
+        ((-1.0, np.ones((2, 3))), r"upper must be a number or broadcast .*got shape \(2, 3\)"),
+        ((0.5, -0.5), "lower must not exceed upper, got 0.5 and -0.5"),
+    ],
+)
+def test_bounds_that_do_not_fit_are_refused(bounds, message):
+    lower, upper = map(np.asarray, bounds)
+    for apply in (rj.box_penalty, rj.box_prox):
+        with pytest.raises(ValueError, match=message):
+            apply(np.zeros(3), lower, upper)

@@ -44,3 +44,39 @@ def test_many_unknowns(monkeypatch, make, eliminates, l1_ratio):
     np.testing.assert_allclose(z[b != 0], (l1 * np.sign(b))[b != 0], atol=slack)
     assert (np.abs(z[b == 0]) <= l1[b == 0] + slack).all()
     assert any(size >= _active._MANY_UNKNOWNS for size in sizes) == eliminates
+
+
+def copies_of_columns(seed):
+    """Columns of one or two rows, their negatives, and copies that differ by 1e-9, in bounds."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rng.integers(1, 3), 8))
+    X = np.hstack([X, -X, X + 1e-9 * rng.normal(size=X.shape)])
+    X /= np.sqrt(np.mean(X**2, axis=0))
+    cross = 3 * X.T @ rng.normal(size=len(X)) / len(X)
+    upper, lower = rng.choice([0.0, 0.5, np.inf], size=(2, X.shape[1])) * [[1], [-1]]
+    start = np.clip(rng.normal(size=len(cross)), lower, upper)
+    l1, l2 = (np.full(len(cross), rng.choice(values)) for values in ([1e-6, 0.1, 0.3], [0, 0.1]))
+    return X.T @ X / len(X), cross, l1, l2, lower, upper, start
+
+
+def test_columns_that_push_each_other_back_come_in_one_by_one(monkeypatch):
+    fell = []
+
+    def step(*arguments):
+        moved, better = take_step(*arguments)
+        fell.append(better)
+        return moved, better
+
+    take_step = _active._step
+    monkeypatch.setattr(_active, "_step", step)
+    for seed in [*range(40), 157, 1364, 1725]:
+        gram, cross, l1, l2, lower, upper, start = copies_of_columns(seed)
+        b = _active.solve_active(gram, cross, l1, l2, lower, upper, start)
+        assert ((lower <= b) & (b <= upper)).all()
+        slope = cross - gram @ b - l2 * b
+        slack = 1e-8 * np.abs(cross).max()
+        # Neither direction in which a coefficient may move lowers the objective.
+        rise, fall = slope - np.where(b >= 0, l1, -l1), -slope - np.where(b <= 0, l1, -l1)
+        assert (rise[b < upper] <= slack).all()
+        assert (fall[b > lower] <= slack).all()
+    assert not all(fell)

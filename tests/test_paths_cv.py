@@ -179,3 +179,13 @@ def test_time_ordered_folds_never_look_ahead():
 def test_faulty_folds_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_result_says_what_was_searched():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=20)
+    one = lasso_cv(X, y, folds=4, lambdas=[1.0, 0.1])
+    assert repr(one) == "CrossValidation(2 lambdas, 4 splits, lambda_=0.1, lambda_1se=0.1)"
+    several = elastic_net_cv(X, np.c_[y, -y], folds=4, lambdas=[1.0, 0.1], l1_ratio=[0.5, 1.0])
+    assert repr(several) == "CrossValidation(2 responses, 2 l1_ratios, 2 lambdas, 4 splits)"

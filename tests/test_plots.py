@@ -170,6 +170,13 @@ def test_all_figures_are_written_and_nothing_global_is_left(
     assert names == {"loss_over_lambda", "sparsity_and_condition", "weight_distributions"}
 
 
+def test_figures_of_what_a_sweep_lacks_are_refused(result, perceptrons):
+    with pytest.raises(ValueError, match="a single learning rate: sweep several"):
+        plots.loss_over_rate_and_lambda(result)
+    with pytest.raises(ValueError, match="for a regression with at least two features"):
+        plots.result_geometry(perceptrons)
+
+
 def test_paths_need_a_linear_model(perceptrons):
     with pytest.raises(ValueError, match="linear models"):
         plots.coefficient_paths(perceptrons)
