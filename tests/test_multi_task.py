@@ -20,8 +20,9 @@ from regjax.paths import (
     ridge_path,
     sufficient_statistics,
 )
-from regjax.paths._grouped_path import solve_grouped
-from regjax.paths._samples import as_samples
+from regjax.paths._joint import solve_lanes
+from regjax.paths._penalties import MultiTaskPenalty
+from regjax.paths._samples import GramLanes
 from regjax.paths._solve import LanePath
 from regjax.paths.settings import Settings
 
@@ -294,13 +295,13 @@ def test_gaps_of_responses_apart_add_up_in_their_units():
         )
     ]
 
-    class Inexact:
-        standard = as_samples(X, Y, Settings())[0].lanes(Settings().shape(9)).standard
-
-        def solve(self, lambdas, l1_ratio, tol):
+    class Inexact(GramLanes):
+        def solve(self, lambdas, penalty, tol):
             return [LanePath(elsewhere.coef, elsewhere.intercept, np.array(gaps))]
 
-    (found,) = solve_grouped(Inexact(), np.array([0.3, 0.1]), 0.0, 1e-6)
+    lanes = Inexact([sufficient_statistics(X, Y)], Settings().shape(9), len(X))
+    grid = np.array([[[0.3, 0.1]]])
+    (found,) = solve_lanes(lanes, grid, MultiTaskPenalty(0.0), 1e-6)
     for k, lambda_ in enumerate([0.3, 0.1]):
         joint = Problem(X, Y, one).gap(found.coef[0, :, k], found.intercept[0, :, k], lambda_)
         assert joint > 1e-6

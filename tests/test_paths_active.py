@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from regjax.paths import _active
+from regjax.paths.engines import active_set
 
 P = 1000
 
@@ -37,13 +37,13 @@ def test_many_unknowns(monkeypatch, make, eliminates, l1_ratio):
     eliminate = np.linalg.solve
     monkeypatch.setattr(np.linalg, "solve", solve)
     free = np.full(P, np.inf)
-    b = _active.solve_active(gram, cross, l1, l2, -free, free, np.zeros(P))
+    b = active_set.solve_active(gram, cross, l1, l2, -free, free, np.zeros(P))
     z = cross - gram @ b - l2 * b
     slack = 1e-9 * np.abs(cross).max()
-    assert np.count_nonzero(b) >= _active._MANY_UNKNOWNS
+    assert np.count_nonzero(b) >= active_set._MANY_UNKNOWNS
     np.testing.assert_allclose(z[b != 0], (l1 * np.sign(b))[b != 0], atol=slack)
     assert (np.abs(z[b == 0]) <= l1[b == 0] + slack).all()
-    assert any(size >= _active._MANY_UNKNOWNS for size in sizes) == eliminates
+    assert any(size >= active_set._MANY_UNKNOWNS for size in sizes) == eliminates
 
 
 def copies_of_columns(seed):
@@ -67,11 +67,11 @@ def test_columns_that_push_each_other_back_come_in_one_by_one(monkeypatch):
         fell.append(better)
         return moved, better
 
-    take_step = _active._step
-    monkeypatch.setattr(_active, "_step", step)
+    take_step = active_set._step
+    monkeypatch.setattr(active_set, "_step", step)
     for seed in [*range(40), 157, 1364, 1725]:
         gram, cross, l1, l2, lower, upper, start = copies_of_columns(seed)
-        b = _active.solve_active(gram, cross, l1, l2, lower, upper, start)
+        b = active_set.solve_active(gram, cross, l1, l2, lower, upper, start)
         assert ((lower <= b) & (b <= upper)).all()
         slope = cross - gram @ b - l2 * b
         slack = 1e-8 * np.abs(cross).max()

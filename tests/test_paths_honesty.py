@@ -211,7 +211,7 @@ def test_wide_data_with_an_unpenalised_column_need_one_engine(engine, form, monk
     X, y = normal(15, 80), normal(15, seed=1)
     free = np.r_[0.0, np.ones(79)]
     weight = np.random.default_rng(2).uniform(0.2, 2, size=15)
-    monkeypatch.setattr("regjax.paths._solve.screened_path", forbidden)
+    monkeypatch.setattr("regjax.paths._solve.sequential_path", forbidden)
     path = elastic_net_path(
         form(X),
         y,

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from regjax.paths import _segments, _walks, elastic_net_cv, elastic_net_path, k_folds
-from regjax.paths._screened import screened_path
+from regjax.paths.engines.sequential import sequential_path
 
 N, P = 30, 600
 
@@ -53,7 +53,7 @@ def in_play(monkeypatch):
 
     real = _segments.read_off
     monkeypatch.setattr(_segments, "read_off", read_off)
-    monkeypatch.setattr("regjax.paths._solve.screened_path", forbidden)
+    monkeypatch.setattr("regjax.paths._solve.sequential_path", forbidden)
 
     def choose(number, first=_segments._FIRST_KINKS):
         backs.clear()
@@ -167,9 +167,9 @@ def test_what_passes_its_bound_and_comes_back_is_seen_by_the_certificates(monkey
 
     def noted(*args):
         again.append(args)
-        return screened_path(*args)
+        return sequential_path(*args)
 
-    monkeypatch.setattr("regjax.paths._solve.screened_path", noted)
+    monkeypatch.setattr("regjax.paths._solve.sequential_path", noted)
     monkeypatch.setattr(_segments, "_FIRST_KINKS", 16)
     for module in (_segments, _walks):
         monkeypatch.setattr(module, "IN_PLAY", 12)

@@ -1,8 +1,4 @@
-"""Penalties on a path: where they let coefficients in, and which engine solves them.
-
-Each penalty sees the lanes of a path as problems: the elastic net has one problem for every
-response, the multi-task elastic net one for all of them.
-"""
+"""What elastic nets of squared loss differ in on a path, and their grids of lambdas."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from regjax.paths._grouped import norms
-from regjax.paths._grouped_path import solve_grouped
+from regjax.paths._gram import path_rows
 from regjax.paths._problem import Standard
-from regjax.paths._samples import Lanes, Samples
-from regjax.paths._solve import LanePath
+from regjax.paths._rows import duality_gaps
+from regjax.paths.engines.active_set import solve_active
+from regjax.paths.engines.block import Groups, group_gap, solve_groups
 from regjax.paths.settings import Settings
 
 # The best lambda of ridge can lie anywhere among the eigenvalues, far below where a lasso ends.
@@ -24,55 +20,108 @@ _ROUNDING = 1e-14
 
 
 class PathPenalty(Protocol):
-    """A penalty on a path: its l1_ratio, and what differs between penalties."""
+    """A penalty on a path.
+
+    Where responses are penalized apart, each is a problem of its own, with m = 1 below.
+    """
 
     @property
     def l1_ratio(self) -> float:
         """Return the share of the absolute penalty."""
 
-    def entries(self, lane: Standard) -> np.ndarray:
-        """Return by problem the minimum lambda of the lasso that leaves every coefficient 0."""
+    @property
+    def joint(self) -> bool:
+        """Return whether all responses are one problem."""
 
-    def solve(self, lanes: Lanes, lambdas: np.ndarray, tol: float) -> list[LanePath]:
-        """Return the path of every lane at descending lambdas (n_lanes, n_problems, n_lambdas)."""
+    def entries(self, problem: Standard, z: np.ndarray) -> np.ndarray:
+        """Return the lambdas of the lasso at which columns of correlations z come in.
 
-    def errors(self, data: Samples, split: int, path: LanePath) -> np.ndarray:
-        """Return mean squared errors (n_problems, n_lambdas) of the rows that a split tests on."""
+        Args:
+            z: (..., m, q).
+
+        Returns:
+            (..., n_problems, q).
+        """
+
+    def minimize(
+        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+    ) -> np.ndarray:
+        """Return the solution (m, q) of one problem from its Gram matrix.
+
+        Args:
+            start: (m, q) coefficients to start from, within the bounds.
+            target: duality gap to reach, or better.
+        """
+
+    def gaps(
+        self, problem: Standard, lambdas: np.ndarray, b: np.ndarray, z: np.ndarray
+    ) -> np.ndarray:
+        """Return the duality gaps (k,) of one problem.
+
+        Args:
+            lambdas: (k,).
+            b: (k, m, q) coefficients, and z their correlations with what they leave.
+        """
 
 
 class ElasticNetPenalty(NamedTuple):
     """`lambda sum_j f_j (l1_ratio |b_j| + (1 - l1_ratio) / 2 b_j^2)` for every response."""
 
     l1_ratio: float
+    joint: bool = False
 
-    def entries(self, lane: Standard) -> np.ndarray:
+    def entries(self, problem: Standard, z: np.ndarray) -> np.ndarray:
+        found = np.abs(z)
+        found /= problem.l1
         # Where a bound is 0, correlations of that sign bring nothing in.
-        pull = np.where(lane.cross > 0, lane.upper > 0, lane.lower < 0) * np.abs(lane.cross)
-        return (pull / lane.l1).max(axis=1, initial=0.0)
+        found *= np.where(z > 0, problem.upper > 0, problem.lower < 0)
+        return found
 
-    def solve(self, lanes: Lanes, lambdas: np.ndarray, tol: float) -> list[LanePath]:
-        return lanes.solve(lambdas, self.l1_ratio, tol)
+    def minimize(
+        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+    ) -> np.ndarray:
+        l1, l2 = lambda_ * self.l1_ratio * problem.l1, lambda_ * (1 - self.l1_ratio) * problem.l2
+        bounds = problem.lower, problem.upper
+        return solve_active(problem.gram, problem.cross[0], l1, l2, *bounds, start[0])[None]
 
-    def errors(self, data: Samples, split: int, path: LanePath) -> np.ndarray:
-        return data.error(split, path.coef, path.intercept)
+    def gaps(
+        self, problem: Standard, lambdas: np.ndarray, b: np.ndarray, z: np.ndarray
+    ) -> np.ndarray:
+        rows = path_rows(problem, slice(0, 1), lambdas[None], self.l1_ratio)
+        return duality_gaps(rows, b[:, 0], z[:, 0])
 
 
 class MultiTaskPenalty(NamedTuple):
     """`lambda sum_j f_j (l1_ratio ||B_j|| + (1 - l1_ratio) / 2 ||B_j||^2)`, over responses."""
 
     l1_ratio: float
+    joint: bool = True
 
-    def entries(self, lane: Standard) -> np.ndarray:
-        pull = norms(lane.cross.T)
+    def entries(self, problem: Standard, z: np.ndarray) -> np.ndarray:
+        size = np.sqrt(np.einsum("...mq,...mq->...q", z, z))
         # Columns have unit variance: this little is what rounding leaves of constant responses.
-        pull[pull <= _ROUNDING * np.sqrt(lane.scale.sum())] = 0.0
-        return (pull / lane.l1).max(initial=0.0, keepdims=True)
+        size[size <= _ROUNDING * np.sqrt(problem.scale.sum())] = 0.0
+        return (size / problem.l1)[..., None, :]
 
-    def solve(self, lanes: Lanes, lambdas: np.ndarray, tol: float) -> list[LanePath]:
-        return solve_grouped(lanes, lambdas[0, 0], self.l1_ratio, tol)
+    def minimize(
+        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+    ) -> np.ndarray:
+        return solve_groups(self._groups(problem, lambda_), start.T, target).T
 
-    def errors(self, data: Samples, split: int, path: LanePath) -> np.ndarray:
-        return data.error(split, path.coef[0], path.intercept[0]).mean(axis=0, keepdims=True)
+    def gaps(
+        self, problem: Standard, lambdas: np.ndarray, b: np.ndarray, z: np.ndarray
+    ) -> np.ndarray:
+        each = zip(lambdas, b, z, strict=True)
+        return np.array([group_gap(self._groups(problem, at), B.T, Z.T) for at, B, Z in each])
+
+    def _groups(self, problem: Standard, lambda_: float) -> Groups:
+        return Groups(
+            gram=problem.gram,
+            cross=problem.cross.T,
+            scale=float(problem.scale.sum()),
+            l1=lambda_ * self.l1_ratio * problem.l1,
+            l2=lambda_ * (1 - self.l1_ratio) * problem.l2,
+        )
 
 
 def lambda_grid(
@@ -88,7 +137,7 @@ def lambda_grid(
         given: (n_lambdas,) the caller's, or None for a grid.
         size: number of rows, or sum of their weights, and of columns.
     """
-    entry = np.stack([penalty.entries(lane) for lane in lanes])
+    entry = np.stack([penalty.entries(lane, lane.cross).max(axis=1, initial=0.0) for lane in lanes])
     if given is not None:
         return np.broadcast_to(given, (*entry.shape, len(given)))
     if settings.n_lambdas < 1:

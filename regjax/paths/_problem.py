@@ -7,7 +7,7 @@ are dropped, and unpenalised ones are projected out like the intercept.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,6 +105,21 @@ class Standard(NamedTuple):
     @property
     def bounded(self) -> bool:
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    def restricted(self, columns: np.ndarray, gram: np.ndarray) -> Standard:
+        """Return the problem of some columns (w,), of which `gram` (w, w) are the products."""
+        return self._replace(
+            gram=gram,
+            cross=self.cross[:, columns],
+            l1=self.l1[columns],
+            l2=self.l2[columns],
+            lower=self.lower[columns],
+            upper=self.upper[columns],
+        )
+
+    def response(self, k: int | np.integer[Any]) -> Standard:
+        """Return the problem of one response."""
+        return self._replace(cross=self.cross[k : k + 1], scale=self.scale[k : k + 1])
 
 
 def spectral_inverse(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

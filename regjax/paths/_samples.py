@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
+from regjax.paths._penalties import PathPenalty
 from regjax.paths._problem import Standard, data_form, standard_form
 from regjax.paths._solve import LanePath, solve_data, solve_statistics
 from regjax.paths._threads import MANY_ENTRIES, run_each
+from regjax.paths.engines.working_set import ColumnSet, MomentSet, WorkingSet
 from regjax.paths.folds import Split, as_splits
 from regjax.paths.select import select_engine
 from regjax.paths.settings import Settings, Shape
@@ -40,8 +42,14 @@ class Lanes(Protocol):
 
     standard: list[Standard]
 
-    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
-        """Return the path of every lane at descending lambdas (n_lanes, m, n_lambdas)."""
+    def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
+        """Return the path of every lane, responses apart, at lambdas (n_lanes, m, n_lambdas)."""
+
+    def responses(self, lane: int) -> np.ndarray:
+        """Return (m, d) all that the solutions of a lane depend on."""
+
+    def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
+        """Return an empty working set of a lane's columns, of these responses (r, d)."""
 
 
 class Samples(Protocol):
@@ -76,15 +84,21 @@ class GramLanes:
         )
         self._size = n_samples, len(statistics[0].xx)
 
-    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+    def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
         engine = select_engine(
             *self._size,
-            l1_ratio=l1_ratio,
+            l1_ratio=penalty.l1_ratio,
             bounded=any(lane.bounded for lane in self.standard),
             n_solutions=int(np.count_nonzero(lambdas)),
             engine="gram",
         )
-        return solve_statistics(self.standard, lambdas, l1_ratio, tol, engine)
+        return solve_statistics(self.standard, lambdas, penalty, tol, engine)
+
+    def responses(self, lane: int) -> np.ndarray:
+        return self.standard[lane].cross
+
+    def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
+        return MomentSet(self.standard[lane].gram, responses)
 
 
 class DataLanes:
@@ -94,14 +108,20 @@ class DataLanes:
         self.form = data_form(X, y, weight, shape)
         self.standard = self.form.lanes
 
-    def solve(self, lambdas: np.ndarray, l1_ratio: float, tol: float) -> list[LanePath]:
+    def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
         engine = select_engine(
             *self.form.columns.X.shape,
-            l1_ratio=l1_ratio,
+            l1_ratio=penalty.l1_ratio,
             bounded=any(lane.bounded for lane in self.standard),
             engine="columns",
         )
-        return solve_data(self.form, lambdas, l1_ratio, tol, engine)
+        return solve_data(self.form, lambdas, penalty, tol, engine)
+
+    def responses(self, lane: int) -> np.ndarray:
+        return self.form.response[lane].T
+
+    def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
+        return ColumnSet(self.form.columns, lane, responses)
 
 
 class MomentSamples:

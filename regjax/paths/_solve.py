@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regjax.paths._active import extrapolated, solve_active
 from regjax.paths._gram import gram_paths, path_rows
+from regjax.paths._penalties import PathPenalty
 from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
 from regjax.paths._ridge import Spectrum, gram_spectrum, kernel_spectrum, resolved
 from regjax.paths._rows import duality_gaps, row_dots
-from regjax.paths._screened import screened_path
 from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths._walks import walk_data, walk_grams
+from regjax.paths.engines.active_set import extrapolated
+from regjax.paths.engines.sequential import sequential_path
+from regjax.paths.engines.working_set import ColumnSet
 from regjax.paths.select import Engine
 
 # Columns up to which a direct solution in the kernel's place is affordable.
@@ -45,7 +47,7 @@ class Solutions(NamedTuple):
 
 
 def solve_statistics(
-    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, tol: float, engine: Engine
+    lanes: list[Standard], lambdas: np.ndarray, penalty: PathPenalty, tol: float, engine: Engine
 ) -> list[LanePath]:
     """Return the paths of lanes given by their Gram matrices.
 
@@ -61,13 +63,13 @@ def solve_statistics(
         some = [lanes[i] for i in group]
         # Without a column that varies there is no kink to go to.
         method = engine.method if some[0].cross.size else "batched"
-        found = _METHODS[method](some, positive[group], l1_ratio, target[group])
+        found = _METHODS[method](some, positive[group], penalty, target[group])
         done |= dict(zip(group, found, strict=True))
 
     def solve(i: int) -> LanePath:
         lane, grid = lanes[i], positive[i]
         solved = gram_ridge(lane, grid).solved if spectral else done[i]
-        solved = _finish(lane, solved, grid, l1_ratio, target[i])
+        solved = _finish(lane, solved, grid, penalty, target[i])
         if n_zero:
             solved = _append(solved, *_least_squares(lane), n_zero)
         return restored(lane, solved)
@@ -77,7 +79,7 @@ def solve_statistics(
 
 
 def _homotopy(
-    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+    lanes: list[Standard], lambdas: np.ndarray, penalty: PathPenalty, target: np.ndarray
 ) -> list[Solutions]:
     """Return exact lasso solutions of lanes of as many columns; of lanes that stray, others'."""
     walked = walk_grams(lanes, lambdas)
@@ -88,32 +90,32 @@ def _homotopy(
     done = {i: Solutions(walked[i], gap) for i, gap in zip(walked, gaps, strict=True)}
     left = [i for i in range(len(lanes)) if i not in done]
     if left:
-        found = _batched([lanes[i] for i in left], lambdas[left], l1_ratio, target[left])
+        found = _batched([lanes[i] for i in left], lambdas[left], penalty, target[left])
         done |= dict(zip(left, found, strict=True))
     return [done[i] for i in range(len(lanes))]
 
 
 def _active_set(
-    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+    lanes: list[Standard], lambdas: np.ndarray, penalty: PathPenalty, target: np.ndarray
 ) -> list[Solutions]:
     """Return solutions one after the other; of lanes that fall short, others'."""
     done = [
-        _finish(lane, _nothing(lane, grid), grid, l1_ratio, goal)
+        _finish(lane, _nothing(lane, grid), grid, penalty, goal)
         for lane, grid, goal in zip(lanes, lambdas, target, strict=True)
     ]
     left = [i for i, one in enumerate(done) if (one.gap > target[i][:, None]).any()]
     if left:
-        found = _batched([lanes[i] for i in left], lambdas[left], l1_ratio, target[left])
+        found = _batched([lanes[i] for i in left], lambdas[left], penalty, target[left])
         for i, one in zip(left, found, strict=True):
             done[i] = one
     return done
 
 
 def _batched(
-    lanes: list[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+    lanes: list[Standard], lambdas: np.ndarray, penalty: PathPenalty, target: np.ndarray
 ) -> list[Solutions]:
     """Return solutions of lanes of as many columns, all lambdas together."""
-    return [Solutions(*pair) for pair in gram_paths(lanes, lambdas, l1_ratio, target)]
+    return [Solutions(*pair) for pair in gram_paths(lanes, lambdas, penalty.l1_ratio, target)]
 
 
 _METHODS = {
@@ -126,7 +128,7 @@ _METHODS = {
 
 
 def solve_data(
-    form: DataForm, lambdas: np.ndarray, l1_ratio: float, tol: float, engine: Engine
+    form: DataForm, lambdas: np.ndarray, penalty: PathPenalty, tol: float, engine: Engine
 ) -> list[LanePath]:
     """Return the paths of lanes that weigh the rows of one wide matrix.
 
@@ -149,10 +151,9 @@ def solve_data(
             b = walked[i]
             gap = np.stack([_lasso_data_gaps(form, i, k, b[k], grid[k]) for k in range(len(b))])
         for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
-            one = lane._replace(cross=lane.cross[k : k + 1], scale=lane.scale[k : k + 1])
-            b[k], gap[k] = screened_path(
-                columns, i, one, response[k], grid[k], l1_ratio, float(target[k])
-            )
+            working = ColumnSet(columns, i, response[k : k + 1])
+            found = sequential_path(working, lane.response(k), penalty, grid[k], float(target[k]))
+            b[k], gap[k] = found[0][0], found[1]
         solved = Solutions(b, gap)
         if n_zero:
             tall = columns.X.shape[1] <= columns.X.shape[0]
@@ -160,7 +161,7 @@ def solve_data(
             solved = _append(solved, *free, n_zero)
         return restored(lane, solved)
 
-    small = l1_ratio > 0 and len(walked) < len(lanes)
+    small = penalty.l1_ratio > 0 and len(walked) < len(lanes)
     return run_each(solve, range(len(lanes)), worthwhile=small or len(lanes) > 1)
 
 
@@ -354,19 +355,17 @@ def _lasso_gaps(
 
 
 def _finish(
-    lane: Standard, solved: Solutions, lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
+    lane: Standard, solved: Solutions, lambdas: np.ndarray, penalty: PathPenalty, target: np.ndarray
 ) -> Solutions:
     """Solve rows whose gap is still open by the active set, each from the lambdas before it."""
     b, gap = solved
     for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
-        rows = path_rows(lane, slice(k, k + 1), lambdas[k : k + 1], l1_ratio)
+        one = lane.response(k)
         for j in np.flatnonzero(gap[k] > target[k]):
             start = extrapolated(b[k, :j], lambdas[k, : j + 1], lane.lower, lane.upper)
-            new = solve_active(
-                lane.gram, lane.cross[k], rows.l1[j], rows.l2[j], lane.lower, lane.upper, start
-            )
-            row = rows.take(np.array([j]))
-            new_gap = duality_gaps(row, new[None], row.cross - new[None] @ lane.gram)[0]
+            new = penalty.minimize(one, lambdas[k, j], start[None], target[k])
+            z = one.cross - new @ lane.gram
+            (new_gap,) = penalty.gaps(one, lambdas[k, j : j + 1], new[None], z[None])
             if new_gap < gap[k, j]:
-                b[k, j], gap[k, j] = new, new_gap
+                b[k, j], gap[k, j] = new[0], new_gap
     return solved

@@ -15,8 +15,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from regjax._inputs import feature_names
+from regjax.paths._joint import solve_lanes
 from regjax.paths._penalties import ElasticNetPenalty, MultiTaskPenalty, PathPenalty, lambda_grid
-from regjax.paths._samples import as_folds
+from regjax.paths._samples import Samples, as_folds
 from regjax.paths._solve import LanePath
 from regjax.paths.folds import Split
 from regjax.paths.path import as_status
@@ -156,14 +157,11 @@ def _searched(
     penalty: PathPenalty
     for penalty in penalties:
         grid = lambda_grid(everything, penalty, settings, given, samples.size)
-        whole, *parts = penalty.solve(
-            lanes, np.broadcast_to(grid, (n_splits + 1, *grid.shape[1:])), tol
-        )
+        grid_of_all = np.broadcast_to(grid, (n_splits + 1, *grid.shape[1:]))
+        whole, *parts = solve_lanes(lanes, grid_of_all, penalty, tol)
         grids.append(grid[0])
         fits.append(whole)
-        errors.append(
-            np.stack([penalty.errors(samples, i, part) for i, part in enumerate(parts)], axis=1)
-        )
+        errors.append(np.stack([_errors(samples, i, part) for i, part in enumerate(parts)], axis=1))
     fold_errors = np.stack(errors, axis=1)
     mean = fold_errors.mean(axis=2)
     spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
@@ -173,6 +171,14 @@ def _searched(
         ratios, np.stack(grids, axis=1), fold_errors, mean, spread, *solutions, names=names
     )
     return certified(found, tol), single
+
+
+def _errors(samples: Samples, split: int, path: LanePath) -> np.ndarray:
+    """Return mean errors (n_problems, n_lambdas) over the rows that a split tests on."""
+    *_, n_lambdas, p = path.coef.shape
+    coef, intercept = path.coef.reshape(-1, n_lambdas, p), path.intercept.reshape(-1, n_lambdas)
+    error = samples.error(split, coef, intercept)
+    return error.reshape(len(path.gap), -1, n_lambdas).mean(axis=1)
 
 
 def certified(found: CrossValidation, tol: float) -> CrossValidation:

@@ -31,6 +31,7 @@ import numpy as np
 
 from regjax._inputs import feature_names
 from regjax._warnings import warn
+from regjax.paths._joint import solve_lanes
 from regjax.paths._penalties import ElasticNetPenalty, MultiTaskPenalty, PathPenalty, lambda_grid
 from regjax.paths._samples import as_samples
 from regjax.paths.results import CONVERGED, NOT_CONVERGED, ConvergenceWarning, Path
@@ -170,7 +171,7 @@ def _solved(X: Any, y: Any, penalty: PathPenalty, settings: Settings) -> tuple[P
     given = settings.given_lambdas(shape)
     lanes = samples.lanes(shape)
     grid = lambda_grid(lanes.standard, penalty, settings, given, samples.size)
-    found = penalty.solve(lanes, grid, tol)
+    found = solve_lanes(lanes, grid, penalty, tol)
     # A single lane is not copied.
     coef, intercept, gap = (
         parts[0][None] if len(parts) == 1 else np.stack(parts) for parts in zip(*found, strict=True)

@@ -124,14 +124,15 @@ def extrapolated(
     """Return where the line of the last two solutions leads, up to where a coefficient ends.
 
     Args:
-        path: (k, p) solutions at the first k lambdas; zeros come before them.
+        path: (k, p), or (k, m, p), solutions at the first k lambdas; zeros come before them.
         lambdas: (k + 1,) descending.
     """
     if len(path) == 0:
-        return np.zeros(len(lower))
+        return np.zeros(path.shape[1:])
     last = path[-1]
     ahead = last
     if len(path) > 1 and lambdas[-3] > lambdas[-2]:
         share = (lambdas[-2] - lambdas[-1]) / (lambdas[-3] - lambdas[-2])
         ahead = last + share * (last - path[-2])
-    return np.clip(np.where(ahead * last > 0, ahead, 0.0), lower, upper)
+    same_side = np.sum(np.atleast_2d(ahead * last), axis=0) > 0
+    return np.clip(np.where(same_side, ahead, 0.0), lower, upper)

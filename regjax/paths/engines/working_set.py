@@ -34,7 +34,7 @@ class WorkingSet(Protocol):
         """Append columns (k,) that are not in it yet."""
 
     def correlations(self, b: np.ndarray) -> np.ndarray:
-        """Return (r, q) products of all columns with what coefficients (r, w) leave."""
+        """Return (k, m, q) products of all columns with what coefficients (k, m, w) leave."""
 
 
 class _Set(abc.ABC):
@@ -72,14 +72,15 @@ class _Set(abc.ABC):
 
 
 class MomentSet(_Set):
-    """Columns known by second moments: gram (q, q), and cross (r, q) with the responses."""
+    """Columns known by second moments: gram (q, q), and cross (m, q) with the responses."""
 
     def __init__(self, gram: np.ndarray, cross: np.ndarray) -> None:
         super().__init__()
         self._all, self._cross = gram, cross
 
     def correlations(self, b: np.ndarray) -> np.ndarray:
-        return self._cross - b @ self._all[self.index]
+        flat = b.reshape(len(b) * b.shape[1], -1)
+        return self._cross - (flat @ self._all[self.index]).reshape(len(b), *self._cross.shape)
 
     def _keep(self, stay: np.ndarray) -> None:
         """Nothing is kept: all products are known."""
@@ -89,7 +90,7 @@ class MomentSet(_Set):
 
 
 class ColumnSet(_Set):
-    """Columns of a wide matrix under one weighting, and responses (r, n) times its root.
+    """Columns of a wide matrix under one weighting, and responses (m, n) times its root.
 
     Dense columns are kept centered and scaled; sparse ones stay where they are.
     """
@@ -102,13 +103,16 @@ class ColumnSet(_Set):
         self._A = np.zeros((0, columns.X.shape[0]))
 
     def correlations(self, b: np.ndarray) -> np.ndarray:
+        m, n = self._response.shape
+        flat = b.reshape(len(b) * m, -1)
         if self._dense:
-            fitted = b @ self._A
+            fitted = flat @ self._A
         else:
-            whole = np.zeros((len(b), self._columns.X.shape[1]))
-            whole[:, self.index] = b
+            whole = np.zeros((len(flat), self._columns.X.shape[1]))
+            whole[:, self.index] = flat
             fitted = self._columns.fitted(self._lane, whole)
-        return self._columns.correlations(self._lane, self._response - fitted)
+        residuals = (self._response - fitted.reshape(-1, m, n)).reshape(-1, n)
+        return self._columns.correlations(self._lane, residuals).reshape(len(b), m, -1)
 
     def _keep(self, stay: np.ndarray) -> None:
         if self._dense:

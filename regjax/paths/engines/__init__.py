@@ -1,0 +1,1 @@
+"""Methods that solve paths: each file one."""
