@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from regjax.paths import _traced, _traced_lane, elastic_net_path, sufficient_statistics
+from regjax.paths import _traced, _traced_lane, elastic_net_path, ridge_path, sufficient_statistics
 from regjax.paths._traced import traced_path
 from regjax.paths._traced_lane import ROUNDINGS
 from regjax.paths.sharded import sharded_statistics
@@ -184,6 +184,16 @@ def test_its_grid_is_that_of_numpy(x64):
     grid = elastic_net_path(X, -y, **settings).lambdas
     lambdas = jax.jit(lambda X, y: traced_path(X, y, **settings).lambdas)(X, -y)
     np.testing.assert_allclose(lambdas, grid, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", ["tall", "wide"])
+def test_ridge_is_that_of_numpy_down_to_its_own_least_lambda(size, x64):
+    X, y = make(*SIZES[size])
+    path = jax.jit(lambda X, y: ridge_path(X, y, n_lambdas=N_LAMBDAS, tol=1e-12))(X, y)
+    host = ridge_path(X, y, n_lambdas=N_LAMBDAS)
+    np.testing.assert_allclose(path.lambdas, host.lambdas, rtol=1e-12)
+    assert not path.status.any()
+    np.testing.assert_allclose(path.coef, host.coef, rtol=1e-7, atol=1e-10)
 
 
 def test_everything_maps(x64):

@@ -164,6 +164,28 @@ def test_responses_choose_for_themselves_in_single_precision(x64):
         check(one, X, y[:, k], np.float32, folds=3)
 
 
+@pytest.mark.parametrize(("size", "traced"), [("tall", True), ("wide", False)])
+def test_ridge_has_the_grid_the_errors_and_the_choices_of_numpy(size, traced, x64):
+    """Of all rows, and of folds; the path of all rows is in it."""
+    X, y = make(*SIZES[size])
+    X = X * np.exp(np.random.default_rng(1).normal(size=X.shape[1]))
+
+    def choose(X, y, l1_ratio=0.0):
+        return elastic_net_cv(X, y, l1_ratio=l1_ratio, n_lambdas=N_LAMBDAS, folds=3)
+
+    found = jax.tree.map(np.asarray, jax.jit(choose)(X, y, *[0.0] * traced))
+    host = choose(X, y)
+    assert not found.path.status.any()
+    scale = np.abs(host.path.coef).max()
+    for name in ("lambdas", "fold_errors", "mean_error", "standard_error"):
+        np.testing.assert_allclose(getattr(found, name), getattr(host, name), rtol=1e-7)
+    for name in ("lambda_", "lambda_1se", "intercept"):
+        np.testing.assert_allclose(getattr(found, name), getattr(host, name), rtol=1e-10)
+    for name in ("coef", "coef_1se"):
+        np.testing.assert_allclose(getattr(found, name), getattr(host, name), atol=1e-10 * scale)
+    np.testing.assert_allclose(found.path.coef, host.path.coef, atol=1e-9 * scale)
+
+
 def test_statistics_of_folds_are_enough(x64):
     X, y = make(40, 12)
     splits = k_folds(40, 4)

@@ -7,15 +7,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from regjax.paths._gram import path_rows
+from regjax.paths._grid import default_min_ratio, entry_lambdas, first_lambda
 from regjax.paths._problem import Standard
 from regjax.paths._rows import duality_gaps
 from regjax.paths.engines.active_set import solve_active
 from regjax.paths.engines.block import Groups, group_gap, solve_groups
 from regjax.paths.settings import Settings
 
-# The best lambda of ridge can lie anywhere among the eigenvalues, far below where a lasso ends.
-_RIDGE_RATIO = 1e-9
-_LEAST_L1_RATIO = 1e-3
 _ROUNDING = 1e-14
 
 
@@ -71,11 +69,7 @@ class ElasticNetPenalty(NamedTuple):
     joint: bool = False
 
     def entries(self, problem: Standard, z: np.ndarray) -> np.ndarray:
-        found = np.abs(z)
-        found /= problem.l1
-        # Where a bound is 0, correlations of that sign bring nothing in.
-        found *= np.where(z > 0, problem.upper > 0, problem.lower < 0)
-        return found
+        return entry_lambdas(z, problem.l1, problem.lower, problem.upper)
 
     def minimize(
         self, problem: Standard, lambda_: float, start: np.ndarray, target: float
@@ -144,10 +138,9 @@ def lambda_grid(
         raise ValueError(f"n_lambdas must be at least 1, got {settings.n_lambdas}.")
     ratio = settings.lambda_min_ratio
     if ratio is None:
-        ridge = penalty.l1_ratio == 0 and not any(lane.bounded for lane in lanes)
-        of_lasso = 1e-3 if size[0] > size[1] else 1e-2
-        ratio = _RIDGE_RATIO if ridge else of_lasso
+        bounded = any(lane.bounded for lane in lanes)
+        ratio = float(default_min_ratio(penalty.l1_ratio, bounded, *size))
     if not 0 < ratio <= 1:
         raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
-    largest = np.where(entry > 0, entry, 1.0) / max(penalty.l1_ratio, _LEAST_L1_RATIO)
+    largest = first_lambda(entry, penalty.l1_ratio)
     return largest[:, :, None] * np.geomspace(1, ratio, settings.n_lambdas)

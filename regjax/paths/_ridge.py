@@ -2,11 +2,12 @@
 
 An eigendecomposition is as exact as its largest eigenvalue allows. Where columns differ in size so
 much that small ones vanish beside it, `resolved` solves at one lambda with all columns of one size.
+What is written for any array library takes its namespace as `xp`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,26 +27,26 @@ class Spectrum(NamedTuple):
         pull: (m, r) the responses in the basis of the eigenvectors.
     """
 
-    values: np.ndarray
-    vectors: np.ndarray
-    pull: np.ndarray
+    values: Any
+    vectors: Any
+    pull: Any
 
-    def solutions(self, lambdas: np.ndarray) -> np.ndarray:
+    def solutions(self, lambdas: Any, xp: Any = np) -> Any:
         """Return `(matrix + lambda)^-1 response` (m, n_lambdas, q) at positive (m, n_lambdas).
 
         Where a value is 0 but for rounding, and so is the response or lambda, there is no share of
         the solution: rounding divided by a small lambda would be one.
         """
-        size = np.abs(self.pull)
-        noise = self.values.size * np.finfo(np.float64).eps
+        size = xp.abs(self.pull)
+        noise = self.values.size * float(np.finfo(self.values.dtype).eps)
         lost = noise * self.values.max(initial=0.0)
-        empty = (size <= 64 * noise * np.linalg.norm(size, axis=1, keepdims=True))[:, None]
+        empty = (size <= 64 * noise * xp.linalg.norm(size, axis=1, keepdims=True))[:, None]
         rounding = (self.values <= lost) & (empty | (lambdas[:, :, None] <= lost))
         shrunk = self.pull[:, None, :] / (self.values + lambdas[:, :, None])
-        return np.where(rounding, 0.0, shrunk) @ self.vectors.T
+        return xp.where(rounding, 0.0, shrunk) @ self.vectors.T
 
 
-def gram_spectrum(gram: np.ndarray, cross: np.ndarray, l2: np.ndarray) -> Spectrum:
+def gram_spectrum(gram: Any, cross: Any, l2: Any, xp: Any = np) -> Spectrum:
     """Return the spectrum whose solutions are `(gram + lambda diag(l2))^-1 cross`.
 
     Args:
@@ -53,21 +54,21 @@ def gram_spectrum(gram: np.ndarray, cross: np.ndarray, l2: np.ndarray) -> Spectr
         cross: (m, q).
         l2: (q,) positive.
     """
-    root = 1 / np.sqrt(l2)
-    values, V = np.linalg.eigh(gram * np.outer(root, root))
+    root = 1 / xp.sqrt(l2)
+    values, V = xp.linalg.eigh(gram * xp.outer(root, root))
     vectors = root[:, None] * V
-    return Spectrum(np.maximum(values, 0.0), vectors, cross @ vectors)
+    return Spectrum(xp.maximum(values, 0.0), vectors, cross @ vectors)
 
 
-def kernel_spectrum(kernel: np.ndarray, response: np.ndarray) -> Spectrum:
+def kernel_spectrum(kernel: Any, response: Any, xp: Any = np) -> Spectrum:
     """Return the spectrum whose solutions are `(kernel + lambda)^-1 response`: the dual of ridge.
 
     Args:
         kernel: (n, n) `A diag(1 / l2) A'` of the columns A; `A' solution / l2` are coefficients.
         response: (m, n).
     """
-    values, U = np.linalg.eigh(kernel)
-    return Spectrum(np.maximum(values, 0.0), U, response @ U)
+    values, U = xp.linalg.eigh(kernel)
+    return Spectrum(xp.maximum(values, 0.0), U, response @ U)
 
 
 class Resolved(NamedTuple):

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import Numeric, float_array, is_traced, widen
+from regjax._arrays import float_array, widen
 from regjax.paths._traced_form import Asked, Form, data_form, gram_form, traced_statistics
 from regjax.paths._traced_input import Program, Strengths, as_rows, as_settings, as_strengths
 from regjax.paths._traced_lane import solved_lanes, traced_grid, traced_status
@@ -35,7 +35,8 @@ def traced_path(X: Any, y: Any, l1_ratio: Any = 1.0, **settings: Unpack[PathSett
     Arguments are those of `elastic_net_path`; all but `n_lambdas` may be traced and mapped over.
     Columns should have standard deviations that can be squared in the dtype of X. At lambda = 0
     the solution is that of least squares; within bounds that are not all finite it may have no
-    certificate. There are no derivatives backwards.
+    certificate. Ridge without bounds comes from one eigendecomposition, and has its own grid, also
+    where a traced `l1_ratio` turns out to be 0. There are no derivatives backwards.
 
     Raises:
         ValueError: for shapes that do not fit, and for values that can be seen and are wrong.
@@ -75,7 +76,7 @@ def _path_of_rows(X: Any, y: Any, l1_ratio: Any, settings: Settings) -> Path:
     n, p = given.X.shape
     rows = given.filled()
     asked = as_settings(settings, p, rows.X.shape[1], rows.X.dtype)
-    strengths, program = as_strengths(settings, l1_ratio, rows.X.dtype, default_ratio(n, p))
+    strengths, program = as_strengths(settings, l1_ratio, rows.X.dtype, (n, p))
     if n < p:
         path = _of_data(*rows, asked=asked, strengths=strengths, program=program)
     else:
@@ -93,15 +94,8 @@ def _path_of_statistics(
     statistics = SufficientStatistics(*(widen(float_array(part)) for part in statistics))
     p, dtype = len(statistics.x_mean), statistics.xx.dtype
     asked = as_settings(settings, p, p, dtype)
-    strengths, program = as_strengths(
-        settings, l1_ratio, dtype, default_ratio(statistics.weight, p)
-    )
+    strengths, program = as_strengths(settings, l1_ratio, dtype, (statistics.weight, p))
     return _of_statistics(statistics, statistics.yy.shape == (1,), asked, strengths, program)
-
-
-def default_ratio(n: Any, p: int) -> Numeric:
-    """Return the least lambda of a grid as a share of the largest, for n rows and p columns."""
-    return jnp.where(n > p, 1e-3, 1e-2) if is_traced(n) else 1e-3 if n > p else 1e-2
 
 
 @jax.jit

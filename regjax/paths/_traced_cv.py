@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import float_array, widen
-from regjax.paths._traced import default_ratio, statistics_of_rows
+from regjax.paths._traced import statistics_of_rows
 from regjax.paths._traced_form import Asked, Form, data_form, gram_form
 from regjax.paths._traced_input import (
     Program,
@@ -101,7 +101,7 @@ def traced_cv(
         columns, dtype, single = rows.X.shape[1], rows.X.dtype, rows.single
     asked = as_settings(given, p, columns, dtype)
     mixes = l1_ratio if several else [l1_ratio]
-    strengths, program = as_strengths(given, mixes, dtype, default_ratio(n, p))
+    strengths, program = as_strengths(given, mixes, dtype, (n, p))
     if y is None:
         found = _of_statistics(*_training(_stacked(tests)), asked, strengths, program, single)
     elif n < p:
@@ -268,8 +268,9 @@ def _searched(
     else:
         whole = form(jax.tree.map(lambda a: a[0], lanes))
 
-    def of_ratio(l1_ratio: jax.Array) -> tuple[jax.Array, Lanes, jax.Array]:
-        mixed = strengths._replace(l1_ratio=l1_ratio)
+    def of_ratio(ratios: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Lanes, jax.Array]:
+        l1_ratio, min_ratio = ratios
+        mixed = strengths._replace(l1_ratio=l1_ratio, min_ratio=min_ratio)
         grid = traced_grid(whole, asked, mixed, program)
 
         def solve(lane: Any) -> Lanes:
@@ -284,7 +285,7 @@ def _searched(
             found = jax.vmap(solve)(lanes) if at_once else jax.lax.map(solve, lanes)
         return grid, found.lane(0), jax.lax.map(errors, (tests, found.lane(slice(1, None))))
 
-    grids, fits, found = jax.lax.map(of_ratio, strengths.l1_ratio)
+    grids, fits, found = jax.lax.map(of_ratio, (strengths.l1_ratio, strengths.min_ratio))
     # (m, n_ratios, n_folds, n_lambdas)
     fold_errors = jnp.moveaxis(found, 2, 0)
     mean = fold_errors.mean(axis=2)

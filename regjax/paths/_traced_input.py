@@ -8,6 +8,7 @@ compiled programs. Inside of traced code shapes are the caller's.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import Numeric, float_array, is_traced, widen
+from regjax.paths._grid import default_min_ratio
 from regjax.paths._traced_form import Asked
 from regjax.paths.settings import Settings, check_l1_ratios
 
@@ -51,7 +53,10 @@ class Rows(NamedTuple):
 
 
 class Strengths(NamedTuple):
-    """Scalars `l1_ratio`, `min_ratio` and `tol`; lambdas (n_lambdas,), or None for a grid."""
+    """Scalars `l1_ratio`, `min_ratio` and `tol`; lambdas (n_lambdas,), or None for a grid.
+
+    Of several l1_ratios each has its own `min_ratio`.
+    """
 
     l1_ratio: jax.Array
     lambdas: jax.Array | None
@@ -60,10 +65,17 @@ class Strengths(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What a program is compiled for, besides shapes: lambdas, and whether some may be 0."""
+    """What a program is compiled for, besides shapes.
+
+    Attributes:
+        n_lambdas: how many lambdas.
+        zeros: whether some may be 0, and are solved by least squares.
+        ridge: whether an l1_ratio may be 0, and is solved by an eigendecomposition.
+    """
 
     n_lambdas: int
     zeros: bool
+    ridge: bool
 
 
 def rounded(size: int) -> int:
@@ -126,20 +138,21 @@ def as_settings(settings: Settings, p: int, columns: int, dtype: Any) -> Asked:
 
 
 def as_strengths(
-    settings: Settings, l1_ratio: Any, dtype: Any, default_ratio: Numeric
+    settings: Settings, l1_ratio: Any, dtype: Any, size: tuple[Numeric, int]
 ) -> tuple[Strengths, Program]:
     """Return lambdas, checked if they can be seen, and what to compile for them.
 
     Args:
-        default_ratio: `lambda_min_ratio` where none is given.
+        l1_ratio: one number or a list of several.
+        size: number of rows, or the sum of their weights, and of columns.
     """
     lambdas, n_lambdas = settings.lambdas, settings.n_lambdas
-    ratio = default_ratio if settings.lambda_min_ratio is None else settings.lambda_min_ratio
+    ratio, box = settings.lambda_min_ratio, settings.lower is not None or settings.upper is not None
     if not is_traced(l1_ratio):
         check_l1_ratios(l1_ratio)
     if not is_traced(settings.tol):
         settings.checked_tol()
-    if not is_traced(ratio) and not 0 < ratio <= 1:
+    if ratio is not None and not is_traced(ratio) and not 0 < ratio <= 1:
         raise ValueError(f"lambda_min_ratio must be in (0, 1], got {ratio}.")
     if lambdas is not None and not is_traced(lambdas):
         known = np.asarray(lambdas)
@@ -150,11 +163,24 @@ def as_strengths(
     if n_lambdas < 1:
         raise ValueError(f"n_lambdas must be at least 1, got {n_lambdas}.")
     zeros = is_traced(lambdas) or (lambdas is not None and not np.all(lambdas))
+    if ratio is None:
+        ratio = _min_ratio(settings, l1_ratio, size)
+    ratios = jnp.asarray(l1_ratio, dtype)
     values = Strengths(
-        jnp.asarray(l1_ratio, dtype),
+        ratios,
         None if lambdas is None else jnp.asarray(lambdas, dtype),
-        jnp.asarray(ratio, dtype),
+        jnp.broadcast_to(jnp.asarray(ratio, dtype), ratios.shape),
         jnp.asarray(settings.tol, dtype),
     )
-    bounded = settings.lower is not None or settings.upper is not None
-    return values, Program(n_lambdas, zeros and not bounded)
+    ridge = is_traced(l1_ratio) or not np.all(l1_ratio)
+    return values, Program(n_lambdas, zeros and not box, ridge and not box)
+
+
+def _min_ratio(settings: Settings, l1_ratio: Any, size: tuple[Numeric, int]) -> Numeric:
+    """Return the default `lambda_min_ratio` of every l1_ratio; traced only where it must be."""
+    bounds = [bound for bound in (settings.lower, settings.upper) if bound is not None]
+    xp = jnp if is_traced(l1_ratio, bounds, size) else np
+    bounded = functools.reduce(
+        xp.logical_or, [xp.isfinite(xp.asarray(bound)).any() for bound in bounds], False
+    )
+    return default_min_ratio(xp.asarray(l1_ratio), bounded, *size, xp)

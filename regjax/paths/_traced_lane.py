@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from regjax.paths._grid import entry_lambdas, first_lambda
 from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_input import Program, Strengths
-from regjax.paths._traced_solve import least_squares, solve_block
+from regjax.paths._traced_rows import Data
+from regjax.paths._traced_solve import Targets, least_squares, solve_block
 from regjax.paths.results import CONVERGED, NOT_CONVERGED
 
 # A duality gap is a difference of sums, which are rounded.
@@ -60,12 +62,16 @@ def solved_lanes(
     size = -(-m // n_blocks)
     n_blocks = -(-m // size)
     grids = jnp.broadcast_to(grid, target.shape)
-    whole = (forms.cross, forms.scale, forms.unit, grids, target)
+    response = forms.design.response.mT if isinstance(forms.design, Data) else None
+    whole = Targets(forms.cross, forms.scale, forms.unit, response, grids, target)
+
+    def solve(targets: Targets) -> tuple[jax.Array, jax.Array]:
+        return solve_block(forms, asked, l1_ratio, targets, program.ridge)
+
     if n_blocks == 1:
-        b, gap = solve_block(forms, asked, l1_ratio, *whole)
+        b, gap = solve(whole)
     else:
-        blocks = [_in_blocks(a, n_blocks, size) for a in whole]
-        found = jax.lax.map(lambda part: solve_block(forms, asked, l1_ratio, *part), blocks)
+        found = jax.lax.map(solve, jax.tree.map(lambda a: _in_blocks(a, n_blocks, size), whole))
         b, gap = (jnp.moveaxis(a, 0, 1).reshape(q, -1, *a.shape[3:])[:, :m] for a in found)
 
     def finished(form: Form, b: jax.Array, gap: jax.Array, valid: jax.Array) -> Lanes:
@@ -102,16 +108,13 @@ def traced_grid(form: Form, asked: Asked, strengths: Strengths, program: Program
     if strengths.lambdas is not None:
         ordered = jnp.sort(strengths.lambdas, descending=True)
         return jnp.broadcast_to(ordered, (len(form.cross), program.n_lambdas))
-    pull = jnp.abs(form.cross)
-    if asked.box is not None:
-        # Where a bound is 0, correlations of that sign bring nothing in.
-        lower, upper = asked.box
-        pull = pull * jnp.where(form.cross > 0, upper > 0, lower < 0)
-    largest = form.unit * (pull / form.columns.l1).max(axis=1)
-    largest = largest / jnp.maximum(strengths.l1_ratio, 1e-3)
+    lower, upper = asked.box or (-jnp.inf, jnp.inf)
+    entries = entry_lambdas(form.cross, form.columns.l1, lower, upper, jnp)
+    entry = form.unit * entries.max(axis=1)
+    largest = first_lambda(entry, strengths.l1_ratio, jnp)
     steps = np.arange(program.n_lambdas) / max(program.n_lambdas - 1, 1)
-    shares = (strengths.min_ratio**steps).astype(largest.dtype)
-    return jnp.where(largest > 0, largest, 1)[:, None] * shares
+    shares = (strengths.min_ratio**steps).astype(entry.dtype)
+    return largest[:, None] * shares
 
 
 def _valid(form: Form, asked: Asked, grid: jax.Array, l1_ratio: jax.Array) -> jax.Array:

@@ -7,12 +7,15 @@ solutions; lambda = 0 is least squares.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from regjax.paths._rows import Rows
+from regjax.paths._ridge import gram_spectrum, kernel_spectrum
+from regjax.paths._rows import Rows, duality_gaps
 from regjax.paths._traced_form import Asked, Form
-from regjax.paths._traced_rows import Data, Gram, solve_rows
+from regjax.paths._traced_rows import Data, Design, Gram, solve_rows
 from regjax.paths._traced_screened import screened_rows, set_size
 
 # Eigenvalues, in roundings of the largest, that least squares divides by, and that it counts.
@@ -20,29 +23,42 @@ _INVERTED = 450
 _COUNTED = 16
 
 
+class Targets(NamedTuple):
+    """k responses in each of q lanes, and their lambdas.
+
+    Attributes:
+        cross: (q, k, p).
+        scale, unit: (q, k).
+        response: (1, k, n) in the single lane of a `Data`, else None.
+        grid, gap: (q, k, n_lambdas) lambdas, and gaps to reach, infinite for those not wanted.
+    """
+
+    cross: jax.Array
+    scale: jax.Array
+    unit: jax.Array
+    response: jax.Array | None
+    grid: jax.Array
+    gap: jax.Array
+
+
 def solve_block(
-    form: Form,
-    asked: Asked,
-    l1_ratio: jax.Array,
-    cross: jax.Array,
-    scale: jax.Array,
-    unit: jax.Array,
-    grid: jax.Array,
-    target: jax.Array,
+    form: Form, asked: Asked, l1_ratio: jax.Array, targets: Targets, ridge: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Return coefficients (q, k, n_lambdas, p) and gaps (q, k, n_lambdas) of k targets of q lanes.
 
-    With Gram matrices all lanes and lambdas are solved at once. Of many columns, in a single lane,
-    few are in play, and all for what these do not solve.
+    Ridge begins at what an eigendecomposition gives. With Gram matrices all lanes and lambdas are
+    solved at once. Of many columns, in a single lane, few are in play, and all for what these do
+    not solve.
 
     Args:
         form: the lanes; every array has a leading axis q.
-        cross: (q, k, p), of these targets.
-        scale, unit: (q, k).
-        grid, target: (q, k, n_lambdas) lambdas, and gaps to reach.
+        ridge: whether `l1_ratio` may be 0.
     """
-    shape, columns = (*grid.shape, cross.shape[2]), form.columns
-    lambdas, units = grid[..., None], unit[..., None, None]
+    grid, columns, design = targets.grid, form.columns, form.design
+    if isinstance(design, Data):
+        design = Data(*(a[0] for a in design))
+    shape = (*grid.shape, targets.cross.shape[2])
+    lambdas, units = grid[..., None], targets.unit[..., None, None]
     box = asked.box or (-jnp.inf, jnp.inf)
     lower, upper = (bound * columns.deviation[:, None, None] / units for bound in box)
 
@@ -50,32 +66,53 @@ def solve_block(
         return jnp.broadcast_to(a, shape).reshape(-1, shape[-1])
 
     rows = Rows(
-        gram=form.design,
-        cross=flat(cross[:, :, None]),
-        scale=jnp.broadcast_to(scale[..., None], grid.shape).ravel(),
+        gram=design,
+        cross=flat(targets.cross[:, :, None]),
+        scale=jnp.broadcast_to(targets.scale[..., None], grid.shape).ravel(),
         l1=flat(lambdas / units * l1_ratio * columns.l1[:, None, None]),
         l2=flat(lambdas * (1 - l1_ratio) * columns.l2[:, None, None]),
         lower=flat(lower),
         upper=flat(upper),
     )
-    bounded = asked.box is not None
-    if isinstance(form.design, Data):
-        b, gap = _rows_of_data(rows, target.ravel(), grid.shape[2], bounded)
+    bounded, target = asked.box is not None, targets.gap.ravel()
+    start, start_gap = jnp.zeros_like(rows.cross), jnp.full_like(target, jnp.inf)
+    if ridge:
+
+        def spectral() -> tuple[jax.Array, jax.Array]:
+            b = jax.vmap(_ridge)(form.design, columns.l2, targets).reshape(rows.cross.shape)
+            z = rows.cross - design.products(b)
+            return b, duality_gaps(rows, b, z, jnp, bounded=False)
+
+        start, start_gap = jax.lax.cond(l1_ratio == 0, spectral, lambda: (start, start_gap))
+    done = start_gap <= target
+    rest = jnp.where(done, jnp.inf, target)
+    if isinstance(design, Data):
+        b, gap = _rows_of_data(rows, start, rest, grid.shape[2], bounded)
     else:
-        nothing = jnp.zeros_like(rows.cross)
-        b, gap = solve_rows(rows, nothing, target.ravel(), bounded=bounded)
+        b, gap = solve_rows(rows, start, rest, bounded=bounded)
+    b, gap = jnp.where(done[:, None], start, b), jnp.where(done, start_gap, gap)
     return b.reshape(shape), gap.reshape(grid.shape)
 
 
+def _ridge(design: Design, l2: jax.Array, targets: Targets) -> jax.Array:
+    """Return ridge solutions (k, n_lambdas, p) of one lane, 1 in place of lambdas that are 0."""
+    lambdas = jnp.where(targets.grid > 0, targets.grid, 1)
+    if isinstance(design, Gram):
+        return gram_spectrum(design.matrix, targets.cross, l2, jnp).solutions(lambdas, jnp)
+    scaled = design.matrix / l2
+    kernel = scaled @ design.matrix.T
+    return kernel_spectrum(kernel, targets.response, jnp).solutions(lambdas, jnp) @ scaled
+
+
 def _rows_of_data(
-    rows: Rows, target: jax.Array, n_lambdas: int, bounded: bool
+    rows: Rows, start: jax.Array, target: jax.Array, n_lambdas: int, bounded: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Return coefficients and gaps of rows of one lane, `n_lambdas` of each target."""
-    design = Data(*(a[0] for a in rows.gram))
+    design: Data = rows.gram
     A = design.matrix
     if A.shape[1] <= set_size(len(A)):
-        problem, nothing = rows._replace(gram=Gram((A.T @ A)[None])), jnp.zeros_like(rows.cross)
-        return solve_rows(problem, nothing, target, bounded=bounded)
+        problem = rows._replace(gram=Gram((A.T @ A)[None]))
+        return solve_rows(problem, start, target, bounded=bounded)
 
     def screen(part: tuple[Rows, jax.Array]) -> tuple[jax.Array, jax.Array]:
         problem, target = part

@@ -44,8 +44,8 @@ def elastic_net_cv(
             `time_ordered_folds(n)`, or what a splitter of scikit-learn yields.
         **settings: any of `PathSettings`, as in `elastic_net_path`. The grid of lambdas is that of
             all rows. Inside `jax.jit` and `jax.vmap`, and for JAX arrays on an accelerator, a JAX
-            program runs, as for paths: all but `folds` and `n_lambdas` may be traced then, JAX
-            arrays come back, and ridge has the lasso's `lambda_min_ratio`.
+            program runs, as for paths: all but `folds` and `n_lambdas` may be traced then, and JAX
+            arrays come back.
 
     Returns:
         Errors by fold, both choices, and the fit to all rows.

@@ -23,8 +23,8 @@ class JointSettings(TypedDict, total=False):
             0.001 that value is infinite or nearly, and the grid of 0.001 is taken.
         n_lambdas: 100 unless given.
         lambda_min_ratio: 0.001 with more rows than columns, else 0.01, unless given; 1e-9 for
-            ridge without bounds outside of traced code, whose best lambda can lie anywhere
-            among the eigenvalues. Of statistics the sum of the weights counts as the rows.
+            ridge without bounds, whose best lambda can lie anywhere among the eigenvalues. Of
+            statistics the sum of the weights counts as the rows.
         fit_intercept: whether an unpenalized intercept is fitted, True unless given.
         standardize: whether the penalty applies to coefficients of columns divided by their
             standard deviations (divisor n, weighted), False unless given. Coefficients come back
