@@ -21,8 +21,8 @@ from regjax.paths import (
     sufficient_statistics,
 )
 from regjax.paths._joint import solve_lanes
+from regjax.paths._lanes import MomentLanes
 from regjax.paths._penalties import MultiTaskPenalty
-from regjax.paths._samples import GramLanes
 from regjax.paths._solve import LanePath
 from regjax.paths.settings import Settings
 
@@ -295,11 +295,11 @@ def test_gaps_of_responses_apart_add_up_in_their_units():
         )
     ]
 
-    class Inexact(GramLanes):
+    class Inexact(MomentLanes):
         def solve(self, lambdas, penalty, tol):
             return [LanePath(elsewhere.coef, elsewhere.intercept, np.array(gaps))]
 
-    lanes = Inexact([sufficient_statistics(X, Y)], Settings().shape(9), len(X))
+    lanes = Inexact([sufficient_statistics(X, Y)], [], len(X), Settings().shape(9))
     grid = np.array([[[0.3, 0.1]]])
     (found,) = solve_lanes(lanes, grid, MultiTaskPenalty(0.0), 1e-6)
     for k, lambda_ in enumerate([0.3, 0.1]):

@@ -192,7 +192,7 @@ def test_only_public_names_are_used(name):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("from regjax.paths._samples import as_folds", ["regjax.paths._samples.as_folds"]),
+        ("from regjax.paths._lanes import as_folds", ["regjax.paths._lanes.as_folds"]),
         ("from regjax.paths import as_path", ["regjax.paths.as_path"]),
         ("import regjax._inputs", ["regjax._inputs"]),
         ("import regjax\nregjax.paths._threads.run()", ["regjax.paths._threads"]),

@@ -31,7 +31,7 @@ def always(monkeypatch):
 
         return real(noted, lanes, worthwhile=True)
 
-    for module in ("_solve", "_walks", "_gram", "_samples", "statistics"):
+    for module in ("_solve", "_walks", "_gram", "_lanes", "statistics"):
         monkeypatch.setattr(f"regjax.paths.{module}.run_each", eager)
     return names
 

@@ -23,7 +23,7 @@ _DATA = {
     "_inputs.py",
     "_problem.py",
     "_scales.py",
-    "_samples.py",
+    "_lanes.py",
     "settings.py",
     "folds.py",
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from regjax.paths._lanes import Lanes
 from regjax.paths._penalties import ElasticNetPenalty, PathPenalty
-from regjax.paths._samples import Lanes
 from regjax.paths._solve import LanePath
 from regjax.paths.engines.sequential import sequential_path
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from regjax._inputs import feature_names
 from regjax.paths._joint import solve_lanes
+from regjax.paths._lanes import Lanes, as_folds
 from regjax.paths._penalties import ElasticNetPenalty, MultiTaskPenalty, PathPenalty, lambda_grid
-from regjax.paths._samples import Samples, as_folds
 from regjax.paths._solve import LanePath
 from regjax.paths.folds import Split
 from regjax.paths.path import as_status
@@ -148,20 +148,19 @@ def _searched(
 ) -> tuple[CrossValidation, bool]:
     """Return the choice for every problem, and whether there is one response."""
     names = feature_names(X)
-    samples, n_splits, single = as_folds(X, y, folds, settings)
-    tol, shape = settings.checked_tol(), settings.shape(samples.size[1])
-    given = settings.given_lambdas(shape)
-    lanes = samples.lanes(shape)
+    tol = settings.checked_tol()
+    lanes, n_splits, single = as_folds(X, y, folds, settings)
+    given = settings.given_lambdas(lanes.shape)
     everything = lanes.standard[:1]
     grids, errors, fits = [], [], []
     penalty: PathPenalty
     for penalty in penalties:
-        grid = lambda_grid(everything, penalty, settings, given, samples.size)
+        grid = lambda_grid(everything, penalty, settings, given, lanes.size)
         grid_of_all = np.broadcast_to(grid, (n_splits + 1, *grid.shape[1:]))
         whole, *parts = solve_lanes(lanes, grid_of_all, penalty, tol)
         grids.append(grid[0])
         fits.append(whole)
-        errors.append(np.stack([_errors(samples, i, part) for i, part in enumerate(parts)], axis=1))
+        errors.append(np.stack([_errors(lanes, i, part) for i, part in enumerate(parts)], axis=1))
     fold_errors = np.stack(errors, axis=1)
     mean = fold_errors.mean(axis=2)
     spread = fold_errors.std(axis=2, ddof=1) / np.sqrt(fold_errors.shape[2])
@@ -173,11 +172,11 @@ def _searched(
     return certified(found, tol), single
 
 
-def _errors(samples: Samples, split: int, path: LanePath) -> np.ndarray:
+def _errors(lanes: Lanes, split: int, path: LanePath) -> np.ndarray:
     """Return mean errors (n_problems, n_lambdas) over the rows that a split tests on."""
     *_, n_lambdas, p = path.coef.shape
     coef, intercept = path.coef.reshape(-1, n_lambdas, p), path.intercept.reshape(-1, n_lambdas)
-    error = samples.error(split, coef, intercept)
+    error = lanes.error(split, coef, intercept)
     return error.reshape(len(path.gap), -1, n_lambdas).mean(axis=1)
 
 

@@ -32,8 +32,8 @@ import numpy as np
 from regjax._inputs import feature_names
 from regjax._warnings import warn
 from regjax.paths._joint import solve_lanes
+from regjax.paths._lanes import as_lanes
 from regjax.paths._penalties import ElasticNetPenalty, MultiTaskPenalty, PathPenalty, lambda_grid
-from regjax.paths._samples import as_samples
 from regjax.paths.results import CONVERGED, NOT_CONVERGED, ConvergenceWarning, Path
 from regjax.paths.settings import JointSettings, PathSettings, Settings, check_l1_ratios
 
@@ -166,11 +166,10 @@ def multi_task_path(
 def _solved(X: Any, y: Any, penalty: PathPenalty, settings: Settings) -> tuple[Path, bool]:
     """Return all problems of all weightings as one path, and whether there is one response."""
     names = feature_names(X)
-    samples, single = as_samples(X, y, settings)
-    tol, shape = settings.checked_tol(), settings.shape(samples.size[1])
-    given = settings.given_lambdas(shape)
-    lanes = samples.lanes(shape)
-    grid = lambda_grid(lanes.standard, penalty, settings, given, samples.size)
+    tol = settings.checked_tol()
+    lanes, single = as_lanes(X, y, settings)
+    given = settings.given_lambdas(lanes.shape)
+    grid = lambda_grid(lanes.standard, penalty, settings, given, lanes.size)
     found = solve_lanes(lanes, grid, penalty, tol)
     # A single lane is not copied.
     coef, intercept, gap = (

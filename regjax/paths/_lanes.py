@@ -37,9 +37,13 @@ class Lanes(Protocol):
     """Problems that are solved together.
 
     Attributes:
-        standard: each in standard form.
+        shape: what is asked of the coefficients.
+        size: number of rows, or sum of their weights, and of columns.
+        standard: each problem in standard form.
     """
 
+    shape: Shape
+    size: tuple[float, int]
     standard: list[Standard]
 
     def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
@@ -51,19 +55,6 @@ class Lanes(Protocol):
     def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
         """Return an empty working set of a lane's columns, of these responses (r, d)."""
 
-
-class Samples(Protocol):
-    """Rows, or their statistics.
-
-    Attributes:
-        size: number of rows, or sum of their weights, and of columns.
-    """
-
-    size: tuple[float, int]
-
-    def lanes(self, shape: Shape) -> Lanes:
-        """Return every lane in standard form."""
-
     def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         """Return mean squared errors (m, n_lambdas) of the rows that a split tests on.
 
@@ -72,23 +63,27 @@ class Samples(Protocol):
         """
 
 
-class GramLanes:
-    """Lanes given by their statistics, of `n_samples` rows."""
+class MomentLanes:
+    """Lanes given by the statistics of their rows, `n_samples` in all, and of every test."""
 
     def __init__(
-        self, statistics: Sequence[SufficientStatistics], shape: Shape, n_samples: float
+        self,
+        statistics: Sequence[SufficientStatistics],
+        tests: Sequence[SufficientStatistics],
+        n_samples: float,
+        shape: Shape,
     ) -> None:
+        self._tests, self.shape, self.size = tests, shape, (n_samples, len(statistics[0].xx))
         large = len(statistics) * statistics[0].xx.size >= MANY_ENTRIES
         self.standard = run_each(
             lambda i: standard_form(statistics[i], shape), range(len(statistics)), worthwhile=large
         )
-        self._size = n_samples, len(statistics[0].xx)
 
     def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
         engine = select_engine(
-            *self._size,
+            *self.size,
             l1_ratio=penalty.l1_ratio,
-            bounded=any(lane.bounded for lane in self.standard),
+            bounded=self.shape.bounded,
             n_solutions=int(np.count_nonzero(lambdas)),
             engine="gram",
         )
@@ -100,45 +95,6 @@ class GramLanes:
     def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
         return MomentSet(self.standard[lane].gram, responses)
 
-
-class DataLanes:
-    """Lanes that weigh the rows of `X` (n, p) and `y` (n, m) by `weight` (n_lanes, n)."""
-
-    def __init__(self, X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> None:
-        self.form = data_form(X, y, weight, shape)
-        self.standard = self.form.lanes
-
-    def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
-        engine = select_engine(
-            *self.form.columns.X.shape,
-            l1_ratio=penalty.l1_ratio,
-            bounded=any(lane.bounded for lane in self.standard),
-            engine="columns",
-        )
-        return solve_data(self.form, lambdas, penalty, tol, engine)
-
-    def responses(self, lane: int) -> np.ndarray:
-        return self.form.response[lane].T
-
-    def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
-        return ColumnSet(self.form.columns, lane, responses)
-
-
-class MomentSamples:
-    """Statistics by lane, and of the rows that every split tests on."""
-
-    def __init__(
-        self,
-        statistics: Sequence[SufficientStatistics],
-        tests: Sequence[SufficientStatistics],
-        n_samples: float,
-    ) -> None:
-        self._statistics, self._tests = statistics, tests
-        self.size = n_samples, len(statistics[0].x_mean)
-
-    def lanes(self, shape: Shape) -> Lanes:
-        return GramLanes(self._statistics, shape, self.size[0])
-
     def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         s = self._tests[split]
         fit = np.einsum("mkp,pm->mk", coef, s.xy)
@@ -147,17 +103,36 @@ class MomentSamples:
         return np.maximum(square, 0.0) / s.weight + shift * shift
 
 
-class RowSamples:
-    """Rows (n, p) and (n, m), weighed by lane (n_lanes, n), and what every split tests on."""
+class RowLanes:
+    """Lanes that weigh the rows of `X` (n, p) and `y` (n, m) by `weight` (n_lanes, n)."""
 
     def __init__(
-        self, X: Matrix, y: np.ndarray, weight: np.ndarray, tests: Sequence[np.ndarray]
+        self,
+        X: Matrix,
+        y: np.ndarray,
+        weight: np.ndarray,
+        tests: Sequence[np.ndarray],
+        shape: Shape,
     ) -> None:
         self._X, self._y, self._weight, self._tests = X, y, weight, tests
-        self.size = X.shape
+        self.shape, self.size = shape, X.shape
+        self._form = data_form(X, y, weight, shape)
+        self.standard = self._form.lanes
 
-    def lanes(self, shape: Shape) -> Lanes:
-        return DataLanes(self._X, self._y, self._weight, shape)
+    def solve(self, lambdas: np.ndarray, penalty: PathPenalty, tol: float) -> list[LanePath]:
+        engine = select_engine(
+            *self.size,
+            l1_ratio=penalty.l1_ratio,
+            bounded=self.shape.bounded,
+            engine="columns",
+        )
+        return solve_data(self._form, lambdas, penalty, tol, engine)
+
+    def responses(self, lane: int) -> np.ndarray:
+        return self._form.response[lane].T
+
+    def working_set(self, lane: int, responses: np.ndarray) -> WorkingSet:
+        return ColumnSet(self._form.columns, lane, responses)
 
     def error(self, split: int, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         test = self._tests[split]
@@ -171,47 +146,48 @@ class RowSamples:
         return errors
 
 
-def as_samples(X: Any, y: Any, settings: Settings) -> tuple[Samples, bool]:
-    """Return checked rows or statistics of a path, and whether there is a single response."""
+def as_lanes(X: Any, y: Any, settings: Settings) -> tuple[Lanes, bool]:
+    """Return the problems of a path, and whether there is a single response."""
     if isinstance(X, SufficientStatistics):
         if y is not None or settings.sample_weight is not None:
             raise ValueError("Statistics hold the response and the weights: leave these out.")
         _check_engine(settings)
         whole = check_statistics(X)
-        return MomentSamples([whole], [], float(whole.weight)), len(whole.yy) == 1
+        shape = settings.shape(len(whole.xx))
+        return MomentLanes([whole], [], float(whole.weight), shape), len(whole.yy) == 1
     if y is None:
         raise ValueError("y is missing: only SufficientStatistics hold the response.")
     design = as_design(X)
     n, p = design.shape
     responses, single = as_responses(y, n)
-    weight = as_sample_weight(settings.sample_weight, n)
+    weight, shape = as_sample_weight(settings.sample_weight, n), settings.shape(p)
     lanes = [None] if weight is None else np.atleast_2d(weight)
     if select_engine(n, p, engine=settings.engine).form == "columns":
         weights = np.ones((1, n)) if weight is None else np.atleast_2d(weight)
-        return RowSamples(design, responses, weights, []), single
+        return RowLanes(design, responses, weights, [], shape), single
     statistics = run_each(
         lambda i: statistics_of(design, responses, lanes[i]),
         range(len(lanes)),
         worthwhile=len(lanes) > 1 and len(lanes) * n * p >= MANY_ENTRIES,
     )
-    return MomentSamples(statistics, [], n), single
+    return MomentLanes(statistics, [], n, shape), single
 
 
 def as_folds(
     X: Any, y: Any, folds: int | Iterable[Split], settings: Settings
-) -> tuple[Samples, int, bool]:
-    """Return checked folds of rows or statistics, how many, and whether there is one response."""
+) -> tuple[Lanes, int, bool]:
+    """Return the problems of all rows and of every fold, the number of folds, and as above."""
     if y is None:
         if folds != 5 and not (isinstance(folds, int) and folds == len(X)):
             raise ValueError("The statistics are the folds: leave folds out.")
         if settings.sample_weight is not None:
             raise ValueError("Statistics hold the weights: leave sample_weight out.")
         _check_engine(settings)
-        return _of_statistics(X)
+        return _of_statistics(X, settings)
     design = as_design(X)
     n, p = design.shape
     responses, single = as_responses(y, n)
-    weight = as_sample_weight(settings.sample_weight, n)
+    weight, shape = as_sample_weight(settings.sample_weight, n), settings.shape(p)
     if weight is not None and weight.ndim == 2:
         raise ValueError("Cross-validation takes one weighting: give sample_weight (n_samples,).")
     splits = as_splits(folds, n)
@@ -219,14 +195,14 @@ def as_folds(
         if weight is not None and not all(weight[rows].any() for rows in split):
             raise ValueError(f"All rows that split {i} trains or tests on have the weight 0.")
     if select_engine(n, p, engine=settings.engine).form == "gram":
-        return _of_rows(design, responses, weight, splits), len(splits), single
+        return _of_rows(design, responses, weight, splits, shape), len(splits), single
     whole = np.ones(n) if weight is None else weight
     lanes = np.zeros((len(splits) + 1, n))
     lanes[0] = whole
     for lane, (train, _) in zip(lanes[1:], splits, strict=True):
         lane[train] = whole[train]
     tests = [test for _, test in splits]
-    return RowSamples(design, responses, lanes, tests), len(splits), single
+    return RowLanes(design, responses, lanes, tests, shape), len(splits), single
 
 
 def _check_engine(settings: Settings) -> None:
@@ -238,7 +214,7 @@ def _check_engine(settings: Settings) -> None:
         )
 
 
-def _of_statistics(parts: Any) -> tuple[Samples, int, bool]:
+def _of_statistics(parts: Any, settings: Settings) -> tuple[Lanes, int, bool]:
     is_list = isinstance(parts, list | tuple) and not isinstance(parts, SufficientStatistics)
     if not is_list or not all(isinstance(part, SufficientStatistics) for part in parts):
         raise ValueError(
@@ -253,13 +229,14 @@ def _of_statistics(parts: Any) -> tuple[Samples, int, bool]:
     training = [
         _less(total, part) or _sum(tests[:i] + tests[i + 1 :]) for i, part in enumerate(tests)
     ]
-    samples = MomentSamples([total, *training], tests, float(total.weight))
-    return samples, len(tests), len(total.yy) == 1
+    shape = settings.shape(len(total.xx))
+    lanes = MomentLanes([total, *training], tests, float(total.weight), shape)
+    return lanes, len(tests), len(total.yy) == 1
 
 
 def _of_rows(
-    X: Matrix, y: np.ndarray, weight: np.ndarray | None, splits: list[Split]
-) -> MomentSamples:
+    X: Matrix, y: np.ndarray, weight: np.ndarray | None, splits: list[Split], shape: Shape
+) -> MomentLanes:
     if not isinstance(X, np.ndarray):
         X = X.tocsr()
     large = X.shape[0] * X.shape[1] >= MANY_ENTRIES
@@ -274,7 +251,7 @@ def _of_rows(
         return rest or statistics_of_parts(X, y, weight, [train])[0]
 
     parts = run_each(training, range(len(splits)), worthwhile=large)
-    return MomentSamples([total, *parts], tests, len(y))
+    return MomentLanes([total, *parts], tests, len(y), shape)
 
 
 def _less(total: SufficientStatistics, part: SufficientStatistics) -> SufficientStatistics | None:
