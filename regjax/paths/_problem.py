@@ -35,7 +35,7 @@ class Scaling(NamedTuple):
         free: (f,) the unpenalised columns.
         free_solution: (f, m) their coefficients without the others.
         free_response: (f, q) what the others take away from them.
-        lower, upper: (p,) bounds in original units.
+        shape: with the bounds in original units.
     """
 
     x_mean: np.ndarray
@@ -46,8 +46,7 @@ class Scaling(NamedTuple):
     free: np.ndarray
     free_solution: np.ndarray
     free_response: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    shape: Shape
 
     def restore(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return coefficients (m, n_rows, p) and intercepts (m, n_rows) in original units.
@@ -69,7 +68,7 @@ class Scaling(NamedTuple):
         if free is not None:
             out[:, self.free] = free / self.scale[self.free] * self.unit
             columns = np.concatenate([columns, self.free])
-        for bound in (self.lower, self.upper):
+        for bound in (self.shape.lower, self.shape.upper):
             if np.isfinite(bound).any():
                 near = np.abs(out - bound) <= 4 * np.finfo(np.float64).eps * np.abs(bound)
                 np.copyto(out, bound, where=near & np.isfinite(bound))
@@ -180,28 +179,35 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         everything = len(kept) == len(deviation)
         cross_kept = cross if everything else cross[kept]
         gram_kept = gram if everything else gram[np.ix_(kept, kept)]
+    free_parts = free, solution, response
+    scaling = Scaling(scales.mean, y_mean, deviation, y_unit, kept, *free_parts, shape)
+    cross = np.ascontiguousarray(cross_kept.T)
+    return _standard(scales, scaling, gram_kept, cross, scale, yy, missed)
+
+
+def _standard(
+    scales: Scales,
+    scaling: Scaling,
+    gram: np.ndarray,
+    cross: np.ndarray,
+    scale: np.ndarray,
+    null: np.ndarray,
+    missed: np.ndarray,
+) -> Standard:
+    """Return a lane with the strengths and bounds that its scales make of what is asked."""
+    kept, unit, shape = scaling.kept, scaling.unit, scaling.shape
+    stretch = scaling.scale[kept] / unit
     return Standard(
-        gram=gram_kept,
-        cross=np.ascontiguousarray(cross_kept.T),
+        gram=gram,
+        cross=cross,
         scale=scale,
-        null=yy,
+        null=null,
         missed=missed,
-        l1=scales.l1[kept] / y_unit,
+        l1=scales.l1[kept] / unit,
         l2=scales.l2[kept],
-        lower=shape.lower[kept] * (deviation[kept] / y_unit),
-        upper=shape.upper[kept] * (deviation[kept] / y_unit),
-        scaling=Scaling(
-            scales.mean,
-            y_mean,
-            deviation,
-            y_unit,
-            kept,
-            free,
-            solution,
-            response,
-            shape.lower,
-            shape.upper,
-        ),
+        lower=shape.lower[kept] * stretch,
+        upper=shape.upper[kept] * stretch,
+        scaling=scaling,
     )
 
 
@@ -260,34 +266,17 @@ def data_form(X: Matrix, y: np.ndarray, weight: np.ndarray, shape: Shape) -> Dat
     columns = Columns(X, weight, mean, np.where(scales.penalized, deviation, np.inf), basis)
     rooted = basis * root[:, :, None]
     moved = moved - np.matmul(rooted, np.matmul(rooted.transpose(0, 2, 1), moved))
-    lanes = []
-    for k in range(n_lanes):
-        lanes.append(
-            Standard(
-                gram=np.zeros((0, 0)),
-                cross=columns.correlations(k, moved[k].T),
-                scale=np.einsum("nm,nm->m", moved[k], moved[k]),
-                null=null[k],
-                missed=np.zeros_like(null[k]),
-                l1=scales.l1[k] / y_units[k],
-                l2=scales.l2[k],
-                lower=shape.lower * (deviation[k] / y_units[k]),
-                upper=shape.upper * (deviation[k] / y_units[k]),
-                scaling=Scaling(
-                    mean[k],
-                    y_mean[k],
-                    deviation[k],
-                    y_units[k],
-                    np.arange(p),
-                    free,
-                    solutions[k],
-                    responses[k],
-                    shape.lower,
-                    shape.upper,
-                ),
-            )
-        )
-    return DataForm(lanes, columns, moved)
+    every = np.arange(p)
+
+    def standard(k: int) -> Standard:
+        free_parts = free, solutions[k], responses[k]
+        scaling = Scaling(mean[k], y_mean[k], deviation[k], y_units[k], every, *free_parts, shape)
+        cross, scale = columns.correlations(k, moved[k].T), np.square(moved[k]).sum(axis=0)
+        none = np.zeros_like(null[k])
+        of_lane = Scales(*(part[k] for part in scales))
+        return _standard(of_lane, scaling, np.zeros((0, 0)), cross, scale, null[k], none)
+
+    return DataForm([standard(k) for k in range(n_lanes)], columns, moved)
 
 
 def _weighted_squares(X: Matrix, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
