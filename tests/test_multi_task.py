@@ -23,7 +23,7 @@ from regjax.paths import (
 from regjax.paths._joint import solve_lanes
 from regjax.paths._lanes import MomentLanes
 from regjax.paths._penalties import MultiTaskPenalty
-from regjax.paths._solve import LanePath
+from regjax.paths.engines.solutions import LanePath
 from regjax.paths.settings import Settings
 
 # --- the problem, written down from its definition ---

@@ -110,7 +110,7 @@ def test_statistics_of_a_full_sparse_column_have_its_mean():
 def test_many_columns_and_still_more_rows(monkeypatch):
     X, y = normal(60, 40), normal(60, seed=1)
     expected = ridge_path(X, y, lambdas=[1.0, 0.01, 0.0])
-    monkeypatch.setattr("regjax.paths._solve.kernel_spectrum", None)
+    monkeypatch.setattr("regjax.paths.engines.spectral.kernel_spectrum", None)
     for form in (np.asarray, scipy.sparse.csc_array):
         path = ridge_path(form(X), y, lambdas=[1.0, 0.01, 0.0], engine="columns")
         np.testing.assert_allclose(path.coef, expected.coef, atol=1e-9)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from regjax.paths import _segments, _walks, elastic_net_cv, elastic_net_path, k_folds
+from regjax.paths import elastic_net_cv, elastic_net_path, k_folds
+from regjax.paths.engines import homotopy_lanes, homotopy_segments
 from regjax.paths.engines.sequential import sequential_path
 
 N, P = 30, 600
@@ -51,14 +52,14 @@ def in_play(monkeypatch):
         backs.extend([back] * bool(back))
         real(pieces, state, right, index, lambdas, paths)
 
-    real = _segments.read_off
-    monkeypatch.setattr(_segments, "read_off", read_off)
+    real = homotopy_segments.read_off
+    monkeypatch.setattr(homotopy_segments, "read_off", read_off)
     monkeypatch.setattr("regjax.paths._solve.sequential_path", forbidden)
 
-    def choose(number, first=_segments._FIRST_KINKS):
+    def choose(number, first=homotopy_segments._FIRST_KINKS):
         backs.clear()
-        monkeypatch.setattr(_segments, "_FIRST_KINKS", first)
-        for module in (_segments, _walks):
+        monkeypatch.setattr(homotopy_segments, "_FIRST_KINKS", first)
+        for module in (homotopy_segments, homotopy_lanes):
             monkeypatch.setattr(module, "IN_PLAY", number)
         return backs
 
@@ -93,7 +94,7 @@ def test_lanes_go_back_one_by_one(in_play):
 
 def test_as_a_rule_no_lane_goes_back(in_play):
     X, Y = make()
-    backs = in_play(_segments.IN_PLAY)
+    backs = in_play(homotopy_segments.IN_PLAY)
     elastic_net_path(X, Y)
     assert not backs
 
@@ -170,8 +171,8 @@ def test_what_passes_its_bound_and_comes_back_is_seen_by_the_certificates(monkey
         return sequential_path(*args)
 
     monkeypatch.setattr("regjax.paths._solve.sequential_path", noted)
-    monkeypatch.setattr(_segments, "_FIRST_KINKS", 16)
-    for module in (_segments, _walks):
+    monkeypatch.setattr(homotopy_segments, "_FIRST_KINKS", 16)
+    for module in (homotopy_segments, homotopy_lanes):
         monkeypatch.setattr(module, "IN_PLAY", 12)
     path = elastic_net_path(X, Y, **chosen)
     assert len(again) == 1

@@ -20,7 +20,7 @@ def make(n, p):
 def always(monkeypatch):
     """Let every call be worth its threads, on two cores."""
     monkeypatch.setattr(_threads, "cores", lambda: 2)
-    monkeypatch.setattr("regjax.paths._gram.cores", lambda: 2)
+    monkeypatch.setattr("regjax.paths.engines.batched.cores", lambda: 2)
     real = _threads.run_each
     names = []
 
@@ -31,7 +31,7 @@ def always(monkeypatch):
 
         return real(noted, lanes, worthwhile=True)
 
-    for module in ("_solve", "_walks", "_gram", "_lanes", "statistics"):
+    for module in ("_solve", "engines.homotopy_lanes", "engines.batched", "_lanes", "statistics"):
         monkeypatch.setattr(f"regjax.paths.{module}.run_each", eager)
     return names
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from regjax.paths._lanes import Lanes
 from regjax.paths._penalties import ElasticNetPenalty, PathPenalty
-from regjax.paths._solve import LanePath
 from regjax.paths.engines.sequential import sequential_path
+from regjax.paths.engines.solutions import LanePath
 
 
 def solve_lanes(

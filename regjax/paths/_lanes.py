@@ -14,8 +14,9 @@ import numpy as np
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
 from regjax.paths._penalties import PathPenalty
 from regjax.paths._problem import Standard, data_form, standard_form
-from regjax.paths._solve import LanePath, solve_data, solve_statistics
+from regjax.paths._solve import solve_data, solve_statistics
 from regjax.paths._threads import MANY_ENTRIES, run_each
+from regjax.paths.engines.solutions import LanePath
 from regjax.paths.engines.working_set import ColumnSet, MomentSet, WorkingSet
 from regjax.paths.folds import Split, as_splits
 from regjax.paths.select import select_engine
@@ -153,14 +154,14 @@ def as_lanes(X: Any, y: Any, settings: Settings) -> tuple[Lanes, bool]:
             raise ValueError("Statistics hold the response and the weights: leave these out.")
         _check_engine(settings)
         whole = check_statistics(X)
-        shape = settings.shape(len(whole.xx))
+        shape = _checked(settings, len(whole.xx))
         return MomentLanes([whole], [], float(whole.weight), shape), len(whole.yy) == 1
     if y is None:
         raise ValueError("y is missing: only SufficientStatistics hold the response.")
     design = as_design(X)
     n, p = design.shape
     responses, single = as_responses(y, n)
-    weight, shape = as_sample_weight(settings.sample_weight, n), settings.shape(p)
+    weight, shape = as_sample_weight(settings.sample_weight, n), _checked(settings, p)
     lanes = [None] if weight is None else np.atleast_2d(weight)
     if select_engine(n, p, engine=settings.engine).form == "columns":
         weights = np.ones((1, n)) if weight is None else np.atleast_2d(weight)
@@ -187,7 +188,7 @@ def as_folds(
     design = as_design(X)
     n, p = design.shape
     responses, single = as_responses(y, n)
-    weight, shape = as_sample_weight(settings.sample_weight, n), settings.shape(p)
+    weight, shape = as_sample_weight(settings.sample_weight, n), _checked(settings, p)
     if weight is not None and weight.ndim == 2:
         raise ValueError("Cross-validation takes one weighting: give sample_weight (n_samples,).")
     splits = as_splits(folds, n)
@@ -203,6 +204,13 @@ def as_folds(
         lane[train] = whole[train]
     tests = [test for _, test in splits]
     return RowLanes(design, responses, lanes, tests, shape), len(splits), single
+
+
+def _checked(settings: Settings, p: int) -> Shape:
+    """Return what is asked of p coefficients; a wrong setting is refused before work starts."""
+    shape = settings.shape(p)
+    settings.given_lambdas(shape)
+    return shape
 
 
 def _check_engine(settings: Settings) -> None:
@@ -229,7 +237,7 @@ def _of_statistics(parts: Any, settings: Settings) -> tuple[Lanes, int, bool]:
     training = [
         _less(total, part) or _sum(tests[:i] + tests[i + 1 :]) for i, part in enumerate(tests)
     ]
-    shape = settings.shape(len(total.xx))
+    shape = _checked(settings, len(total.xx))
     lanes = MomentLanes([total, *training], tests, float(total.weight), shape)
     return lanes, len(tests), len(total.yy) == 1
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax.paths._grams import Grams
+from regjax.paths.engines.grams import Grams
 
 _MAX_OUTER = 60
 # What few columns do not reach in so many steps is quicker left to the active set.

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from regjax.paths._ridge import gram_spectrum, kernel_spectrum
 from regjax.paths._rows import Rows, duality_gaps
 from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_rows import Data, Design, Gram, solve_rows
 from regjax.paths._traced_screened import screened_rows, set_size
+from regjax.paths.engines.spectral import gram_spectrum, kernel_spectrum
 
 # Eigenvalues, in roundings of the largest, that least squares divides by, and that it counts.
 _INVERTED = 450

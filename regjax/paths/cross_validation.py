@@ -18,7 +18,7 @@ from regjax._inputs import feature_names
 from regjax.paths._joint import solve_lanes
 from regjax.paths._lanes import Lanes, as_folds
 from regjax.paths._penalties import ElasticNetPenalty, MultiTaskPenalty, PathPenalty, lambda_grid
-from regjax.paths._solve import LanePath
+from regjax.paths.engines.solutions import LanePath
 from regjax.paths.folds import Split
 from regjax.paths.path import as_status
 from regjax.paths.results import CrossValidation, chosen, first_response

@@ -18,9 +18,9 @@ from regjax._inputs import feature_names
 from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
 from regjax.paths._penalties import ElasticNetPenalty, lambda_grid
 from regjax.paths._problem import Scaling, Standard, data_form, standard_form
-from regjax.paths._ridge import resolved
-from regjax.paths._solve import LanePath, dual_ridge, gram_ridge, restored
 from regjax.paths.cross_validation import certified, elastic_net_cv
+from regjax.paths.engines.solutions import LanePath, restored
+from regjax.paths.engines.spectral import dual_ridge, gram_ridge, resolved
 from regjax.paths.folds import Split
 from regjax.paths.results import CrossValidation, chosen, first_response
 from regjax.paths.settings import JointSettings, Settings, Shape

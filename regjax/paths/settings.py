@@ -134,7 +134,7 @@ class Settings:
         return belongs_to_jax(*data, *vars(self).values())
 
     def shape(self, p: int) -> Shape:
-        """Return what is asked of p coefficients, checked, as the lambdas are."""
+        """Return what is asked of p coefficients, checked."""
         weights, lower, upper = self.penalty_weights, self.lower, self.upper
         refuse_traced(penalty_weights=weights, lower=lower, upper=upper)
         factors = np.ones(p) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -158,7 +158,6 @@ class Settings:
             raise ValueError(
                 "An unpenalized coefficient cannot be bounded; give it a small penalty weight."
             )
-        self.given_lambdas(shape)
         return shape
 
     def given_lambdas(self, shape: Shape) -> np.ndarray | None:

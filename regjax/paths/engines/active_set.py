@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regjax.paths._grams import block
+from regjax.paths.engines.grams import block
 
 _MAX_STEPS = 200
 _TINY = 1e-13

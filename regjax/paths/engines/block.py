@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regjax.paths._gram import largest_eigenvalues
+from regjax.paths.engines.batched import largest_eigenvalues
 
 _MAX_ROUNDS = 60
 _PATIENCE = 6

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from regjax.paths._data import Columns
-from regjax.paths._grams import block
+from regjax.paths.engines.grams import block
 
 
 class WorkingSet(Protocol):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from regjax.paths._homotopy import GramDesign, State, Tableau, advance, read_off
 from regjax.paths._problem import DataForm, Standard
-from regjax.paths._segments import IN_PLAY, walk_segments
 from regjax.paths._threads import blocks, run_each
+from regjax.paths.engines.homotopy import GramDesign, State, Tableau, advance, read_off
+from regjax.paths.engines.homotopy_segments import IN_PLAY, walk_segments
 
 # What lanes that walk together keep: as much as caches hold.
 _WALK_ENTRIES = 2**19

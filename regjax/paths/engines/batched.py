@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from regjax.paths._grams import Grams
 from regjax.paths._problem import Standard
 from regjax.paths._rows import Rows, RowsSolution, solve_rows
 from regjax.paths._threads import blocks, cores, run_each
+from regjax.paths.engines.grams import Grams
 
 _COARSE = 9
 # Entries of the arrays of a block of lanes and responses: as many as caches hold.
