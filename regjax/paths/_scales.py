@@ -48,7 +48,9 @@ class Scales(NamedTuple):
             weights: (p,) factors of lambda.
         """
         constant = is_constant(variance, mean)
-        unit = xp.where(standardize & ~constant, xp.sqrt(variance), 1.0)
+        # Of roots of 0 there is no derivative.
+        varies = standardize & ~constant
+        unit = xp.where(varies, xp.sqrt(xp.where(varies, variance, 1.0)), 1.0)
         # Without an intercept moments are about 0.
         square = xp.where(fit_intercept, variance, variance + xp.square(mean))
         constant = xp.where(fit_intercept, constant, square == 0)

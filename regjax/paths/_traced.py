@@ -36,7 +36,11 @@ def traced_path(X: Any, y: Any, l1_ratio: Any = 1.0, **settings: Unpack[PathSett
     Columns should have standard deviations that can be squared in the dtype of X. At lambda = 0
     the solution is that of least squares; within bounds that are not all finite it may have no
     certificate. Ridge without bounds comes from one eigendecomposition, and has its own grid, also
-    where a traced `l1_ratio` turns out to be 0. There are no derivatives backwards.
+    where a traced `l1_ratio` turns out to be 0.
+
+    Coefficients and intercepts have derivatives, forward and backward, in X, y, weights, lambdas
+    and bounds: those of the active set, which does not change. Duality gaps, statuses, and lambdas
+    that are not given are constants.
 
     Raises:
         ValueError: for shapes that do not fit, and for values that can be seen and are wrong.

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax._arrays import float_array, widen
+from regjax._arrays import float_array, root_of_squares, widen
 from regjax.paths._traced import statistics_of_rows
 from regjax.paths._traced_form import Asked, Form, data_form, gram_form
 from regjax.paths._traced_input import (
@@ -289,7 +289,7 @@ def _searched(
     # (m, n_ratios, n_folds, n_lambdas)
     fold_errors = jnp.moveaxis(found, 2, 0)
     mean = fold_errors.mean(axis=2)
-    spread = fold_errors.std(axis=2, ddof=1) / fold_errors.shape[2] ** 0.5
+    spread = root_of_squares(fold_errors.var(axis=2, ddof=1) / fold_errors.shape[2])
     # Splits without weight, and NaN data, leave no choice.
     valid = jnp.isfinite(mean).all(axis=(1, 2))
     result = chosen(

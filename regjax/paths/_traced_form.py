@@ -79,17 +79,35 @@ class Elimination(NamedTuple):
         return jax.lax.fori_loop(0, self.n_steps, step, b)
 
 
+class Reduced(NamedTuple):
+    """What unpenalized columns leave of a problem: a constant, for derivatives.
+
+    Attributes:
+        design, cross, scale: as in `Form`.
+        elimination: the way back, or None where no weight was given.
+    """
+
+    design: Design
+    cross: jax.Array
+    scale: jax.Array
+    elimination: Elimination | None
+
+    def filled(self, b: jax.Array) -> jax.Array:
+        """Return b (m, n_lambdas, p) with the coefficients of the unpenalized columns."""
+        return b if self.elimination is None else self.elimination.filled(b)
+
+
 class Form(NamedTuple):
     """A problem of p columns of unit variance and m responses of unit second moment.
 
     Attributes:
         design: the columns.
         cross: (m, p).
-        scale: (m,) second moments of the responses less what unpenalized columns explain.
+        scale: (m,) second moments of the responses.
         unit: (m,) what responses were divided by.
         y_mean: (m,) what was taken from them.
         columns: where the columns come from.
-        elimination: the unpenalized ones, or None where no weight was given.
+        reduced: what is solved.
     """
 
     design: Design
@@ -98,15 +116,18 @@ class Form(NamedTuple):
     unit: jax.Array
     y_mean: jax.Array
     columns: Scales
-    elimination: Elimination | None
+    reduced: Reduced
+
+    def solved(self) -> Form:
+        """Return the problem that is solved: a constant, for derivatives."""
+        design, cross, scale, _ = self.reduced
+        return jax.lax.stop_gradient(self._replace(design=design, cross=cross, scale=scale))
 
     def restored(self, b: jax.Array, asked: Asked) -> tuple[jax.Array, jax.Array]:
         """Return coefficients (m, n_lambdas, p) and intercepts (m, n_lambdas) in given units.
 
         Coefficients within a rounding of a bound are on it.
         """
-        if self.elimination is not None:
-            b = self.elimination.filled(b)
         coef = self.unit[:, None, None] * b / self.columns.deviation
         for bound in asked.box or ():
             near = jnp.abs(coef - bound) <= 4 * jnp.finfo(b.dtype).eps * jnp.abs(bound)
@@ -130,7 +151,7 @@ def traced_statistics(
     share = 1 / jnp.where(size > 0, size, 1)
     # Centred twice: beside the columns the rounding of a large mean may not be small.
     x_mean, y_mean = x_sum * share, y_sum * share
-    root = jnp.sqrt(weight)
+    root = _root(weight)
     A, b = X - x_mean, y - y_mean
     if sample_weight is not None:
         A, b = A * root[:, None], b * root[:, None]
@@ -164,13 +185,20 @@ def gram_form(statistics: SufficientStatistics, asked: Asked) -> Form:
     inverse = jnp.where(columns.usable, 1 / columns.deviation, 0)
     gram, cross = xx * jnp.outer(inverse, inverse), (xy * inverse[:, None] / unit).T
     scale = yy / jnp.square(unit)
-    elimination = None
+    reduced = Reduced(Gram(gram), cross, scale, None)
     if asked.weights is not None:
-        free = columns.usable & ~columns.penalized
-        gram, cross, scale, elimination = _eliminated(gram, cross, scale, free)
-        alive = columns.penalized & (jnp.diagonal(gram) > _dependent(gram))
-        gram, cross = jnp.where(alive[:, None] & alive, gram, 0), jnp.where(alive, cross, 0)
-    return Form(Gram(gram), cross, scale, unit, y_mean, columns, elimination)
+        reduced = _without_unpenalized(*jax.lax.stop_gradient((gram, cross, scale, columns)))
+    return Form(Gram(gram), cross, scale, unit, y_mean, columns, reduced)
+
+
+def _without_unpenalized(
+    gram: jax.Array, cross: jax.Array, scale: jax.Array, columns: Scales
+) -> Reduced:
+    free = columns.usable & ~columns.penalized
+    gram, cross, scale, elimination = _eliminated(gram, cross, scale, free)
+    alive = columns.penalized & (jnp.diagonal(gram) > _dependent(gram))
+    gram, cross = jnp.where(alive[:, None] & alive, gram, 0), jnp.where(alive, cross, 0)
+    return Reduced(Gram(gram), cross, scale, elimination)
 
 
 def data_form(X: jax.Array, y: jax.Array, sample_weight: jax.Array | None, asked: Asked) -> Form:
@@ -185,17 +213,23 @@ def data_form(X: jax.Array, y: jax.Array, sample_weight: jax.Array | None, asked
     y_mean = jnp.where(asked.fit_intercept, y_mean, 0)
     columns = _scales(x_mean, variance, asked)
     A, response = X - columns.mean, y - y_mean
-    unit, root = _unit(weight @ jnp.square(response)), jnp.sqrt(weight)[:, None]
+    unit, root = _unit(weight @ jnp.square(response)), _root(weight)[:, None]
     A = jnp.where(columns.usable, A * root / columns.deviation, 0)
     response = response * root / unit
-    elimination = None
+    moments = Data(A, response), response.T @ A, jnp.sum(jnp.square(response), axis=0)
+    reduced = Reduced(*moments, None)
     if asked.weights is not None:
-        free = columns.usable & ~columns.penalized
-        A, response, elimination = _eliminated_from_rows(A, response, free)
-        alive = columns.penalized & (jnp.sum(jnp.square(A), axis=0) > _dependent(A))
-        A = jnp.where(alive, A, 0)
-    cross, scale = response.T @ A, jnp.sum(jnp.square(response), axis=0)
-    return Form(Data(A, response), cross, scale, unit, y_mean, columns, elimination)
+        reduced = _rows_without_unpenalized(*jax.lax.stop_gradient((A, response, columns)))
+    return Form(*moments, unit, y_mean, columns, reduced)
+
+
+def _rows_without_unpenalized(A: jax.Array, response: jax.Array, columns: Scales) -> Reduced:
+    free = columns.usable & ~columns.penalized
+    A, response, elimination = _eliminated_from_rows(A, response, free)
+    alive = columns.penalized & (jnp.sum(jnp.square(A), axis=0) > _dependent(A))
+    A = jnp.where(alive, A, 0)
+    scale = jnp.sum(jnp.square(response), axis=0)
+    return Reduced(Data(A, response), response.T @ A, scale, elimination)
 
 
 def _scales(mean: jax.Array, variance: jax.Array, asked: Asked) -> Scales:
@@ -205,6 +239,12 @@ def _scales(mean: jax.Array, variance: jax.Array, asked: Asked) -> Scales:
 
 def _unit(square: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.where(square > 0, square, 1))
+
+
+def _root(weight: jax.Array) -> jax.Array:
+    """Return roots of weights, of 0 the least that has a square: it has a derivative, too."""
+    tiny = float(jnp.finfo(weight.dtype).tiny)
+    return jnp.sqrt(jnp.where(weight > 0, weight, weight + tiny))
 
 
 def _dependent(array: jax.Array) -> float:

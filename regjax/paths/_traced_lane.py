@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax.paths._grid import entry_lambdas, first_lambda
+from regjax.paths._traced_derivative import Quadratic, with_derivatives
 from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_input import Program, Strengths
-from regjax.paths._traced_rows import Data
-from regjax.paths._traced_solve import Targets, least_squares, solve_block
+from regjax.paths._traced_solve import Targets, as_rows, as_targets, least_squares, solve_block
 from regjax.paths.results import CONVERGED, NOT_CONVERGED
 
 # A duality gap is a difference of sums, which are rounded.
@@ -51,44 +51,49 @@ def solved_lanes(
         forms: problems in standard form, stacked; those of rows come alone, q is 1.
     """
     q, m, p = forms.cross.shape
-    l1_ratio = strengths.l1_ratio
-    valid = jax.vmap(lambda form: _valid(form, asked, grid, l1_ratio))(forms)
-    exact = (grid == 0) & program.zeros
+    # What is differentiated are solutions, not the way to them.
+    fixed, l1_ratio = forms.solved(), jax.lax.stop_gradient(strengths.l1_ratio)
+    fixed_grid = jax.lax.stop_gradient(grid)
+    valid = jax.vmap(lambda form: _valid(form, asked, fixed_grid, l1_ratio))(fixed)
+    exact = (fixed_grid == 0) & program.zeros
     wanted = valid[..., None] & ~exact
     target = jnp.where(wanted, least_tol(strengths.tol) / 2, jnp.inf)
+
+    def solve(targets: Targets) -> tuple[jax.Array, jax.Array]:
+        return solve_block(fixed, asked, l1_ratio, targets, program.ridge)
 
     # Targets beyond what memory holds at once follow one another, in blocks of one size.
     n_blocks = -(-q * m * grid.shape[1] * p // _MAX_ENTRIES)
     size = -(-m // n_blocks)
     n_blocks = -(-m // size)
-    grids = jnp.broadcast_to(grid, target.shape)
-    response = forms.design.response.mT if isinstance(forms.design, Data) else None
-    whole = Targets(forms.cross, forms.scale, forms.unit, response, grids, target)
-
-    def solve(targets: Targets) -> tuple[jax.Array, jax.Array]:
-        return solve_block(forms, asked, l1_ratio, targets, program.ridge)
-
+    whole = as_targets(fixed, fixed_grid, target)
     if n_blocks == 1:
         b, gap = solve(whole)
     else:
         found = jax.lax.map(solve, jax.tree.map(lambda a: _in_blocks(a, n_blocks, size), whole))
         b, gap = (jnp.moveaxis(a, 0, 1).reshape(q, -1, *a.shape[3:])[:, :m] for a in found)
 
-    def finished(form: Form, b: jax.Array, gap: jax.Array, valid: jax.Array) -> Lanes:
+    def finished(form: Form, b: jax.Array, gap: jax.Array) -> tuple[jax.Array, jax.Array]:
         if program.zeros:
             free, free_gap = jax.lax.cond(
                 exact.any(), least_squares, lambda form: (form.cross, form.scale), form
             )
             b = jnp.where(exact[:, :, None], free[:, None], b)
             gap = jnp.where(exact, free_gap[:, None], gap)
-        coef, intercept = form.restored(b, asked)
-        return Lanes(
-            jnp.where(valid[:, None, None], coef, jnp.nan),
-            jnp.where(valid[:, None], intercept, jnp.nan),
-            jnp.where(valid[:, None], 2 * gap, jnp.inf),
-        )
+        return form.reduced.filled(b), gap
 
-    return jax.vmap(finished)(forms, b, gap, valid)
+    b, gap = jax.vmap(finished)(fixed, b, gap)
+    problem = as_rows(forms, asked, strengths.l1_ratio, as_targets(forms, grid, target))
+    usable, l2 = (a[:, None, None] for a in (forms.columns.usable, forms.columns.l2))
+    quadratic = Quadratic(usable, jnp.where(exact[..., None], l2, 0))
+    rows = jax.tree.map(lambda a: jnp.broadcast_to(a, b.shape).reshape(-1, p), quadratic)
+    b = with_derivatives(b.reshape(-1, p), problem, rows).reshape(b.shape)
+    coef, intercept = jax.vmap(lambda form, b: form.restored(b, asked))(forms, b)
+    return Lanes(
+        jnp.where(valid[..., None, None], coef, jnp.nan),
+        jnp.where(valid[..., None], intercept, jnp.nan),
+        jnp.where(valid[..., None], 2 * gap, jnp.inf),
+    )
 
 
 def _in_blocks(a: jax.Array, n_blocks: int, size: int) -> jax.Array:
@@ -104,17 +109,18 @@ def traced_status(gap: jax.Array, tol: jax.Array) -> jax.Array:
 
 
 def traced_grid(form: Form, asked: Asked, strengths: Strengths, program: Program) -> jax.Array:
-    """Return lambdas (m, n_lambdas), descending."""
+    """Return lambdas (m, n_lambdas), descending; those not given are constants for derivatives."""
     if strengths.lambdas is not None:
         ordered = jnp.sort(strengths.lambdas, descending=True)
         return jnp.broadcast_to(ordered, (len(form.cross), program.n_lambdas))
     lower, upper = asked.box or (-jnp.inf, jnp.inf)
+    form = form.solved()
     entries = entry_lambdas(form.cross, form.columns.l1, lower, upper, jnp)
     entry = form.unit * entries.max(axis=1)
     largest = first_lambda(entry, strengths.l1_ratio, jnp)
     steps = np.arange(program.n_lambdas) / max(program.n_lambdas - 1, 1)
     shares = (strengths.min_ratio**steps).astype(entry.dtype)
-    return largest[:, None] * shares
+    return jax.lax.stop_gradient(largest[:, None] * shares)
 
 
 def _valid(form: Form, asked: Asked, grid: jax.Array, l1_ratio: jax.Array) -> jax.Array:

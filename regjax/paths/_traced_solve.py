@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from regjax._arrays import Numeric
 from regjax.paths._rows import Rows, duality_gaps
 from regjax.paths._traced_form import Asked, Form
 from regjax.paths._traced_rows import Data, Design, Gram, solve_rows
@@ -54,32 +55,14 @@ def solve_block(
         form: the lanes; every array has a leading axis q.
         ridge: whether `l1_ratio` may be 0.
     """
-    grid, columns, design = targets.grid, form.columns, form.design
-    if isinstance(design, Data):
-        design = Data(*(a[0] for a in design))
-    shape = (*grid.shape, targets.cross.shape[2])
-    lambdas, units = grid[..., None], targets.unit[..., None, None]
-    box = asked.box or (-jnp.inf, jnp.inf)
-    lower, upper = (bound * columns.deviation[:, None, None] / units for bound in box)
-
-    def flat(a: jax.Array) -> jax.Array:
-        return jnp.broadcast_to(a, shape).reshape(-1, shape[-1])
-
-    rows = Rows(
-        gram=design,
-        cross=flat(targets.cross[:, :, None]),
-        scale=jnp.broadcast_to(targets.scale[..., None], grid.shape).ravel(),
-        l1=flat(lambdas / units * l1_ratio * columns.l1[:, None, None]),
-        l2=flat(lambdas * (1 - l1_ratio) * columns.l2[:, None, None]),
-        lower=flat(lower),
-        upper=flat(upper),
-    )
+    rows = as_rows(form, asked, l1_ratio, targets)
+    design, grid = rows.gram, targets.grid
     bounded, target = asked.box is not None, targets.gap.ravel()
     start, start_gap = jnp.zeros_like(rows.cross), jnp.full_like(target, jnp.inf)
     if ridge:
 
         def spectral() -> tuple[jax.Array, jax.Array]:
-            b = jax.vmap(_ridge)(form.design, columns.l2, targets).reshape(rows.cross.shape)
+            b = jax.vmap(_ridge)(form.design, form.columns.l2, targets).reshape(rows.cross.shape)
             z = rows.cross - design.products(b)
             return b, duality_gaps(rows, b, z, jnp, bounded=False)
 
@@ -91,7 +74,49 @@ def solve_block(
     else:
         b, gap = solve_rows(rows, start, rest, bounded=bounded)
     b, gap = jnp.where(done[:, None], start, b), jnp.where(done, start_gap, gap)
-    return b.reshape(shape), gap.reshape(grid.shape)
+    return b.reshape(*grid.shape, -1), gap.reshape(grid.shape)
+
+
+def as_targets(form: Form, grid: jax.Array, gap: jax.Array) -> Targets:
+    """Return all responses of q lanes at `grid` (m, n_lambdas), and their gaps to reach."""
+    response = form.design.response.mT if isinstance(form.design, Data) else None
+    grids = jnp.broadcast_to(grid, gap.shape)
+    return Targets(form.cross, form.scale, form.unit, response, grids, gap)
+
+
+def as_rows(form: Form, asked: Asked, l1_ratio: jax.Array, targets: Targets) -> Rows:
+    """Return all lambdas of all targets as rows; every array has a leading axis of q lanes.
+
+    Unpenalized columns have no penalty here, whether or not they are among the columns.
+    """
+    design, columns = form.design, form.columns
+    grid, shape = targets.grid, (*targets.grid.shape, targets.cross.shape[2])
+    lambdas, units = grid[..., None], targets.unit[..., None, None]
+
+    def flat(a: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(a, shape).reshape(-1, shape[-1])
+
+    def in_units(bound: Numeric) -> jax.Array:
+        # Infinity has no derivative.
+        finite = jnp.isfinite(bound)
+        scaled = jnp.where(finite, bound, 0) * columns.deviation[:, None, None] / units
+        return flat(jnp.where(finite, scaled, bound))
+
+    lower, upper = asked.box or (-jnp.inf, jnp.inf)
+    l1, l2 = columns.l1, columns.l2
+    if asked.weights is not None:
+        # A weight of 0 has a derivative, too.
+        weights = jnp.where(columns.usable & ~columns.penalized, asked.weights, 1)
+        l1, l2 = l1 * weights, l2 * weights
+    return Rows(
+        gram=Data(*(a[0] for a in design)) if isinstance(design, Data) else design,
+        cross=flat(targets.cross[:, :, None]),
+        scale=jnp.broadcast_to(targets.scale[..., None], grid.shape).ravel(),
+        l1=flat(lambdas / units * l1_ratio * l1[:, None, None]),
+        l2=flat(lambdas * (1 - l1_ratio) * l2[:, None, None]),
+        lower=in_units(lower),
+        upper=in_units(upper),
+    )
 
 
 def _ridge(design: Design, l2: jax.Array, targets: Targets) -> jax.Array:
