@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from regjax.paths.engines import active_set
+from regjax.paths.engines.factor import Factor, Principal
 
 P = 1000
 
@@ -34,8 +35,8 @@ def test_many_unknowns(monkeypatch, make, eliminates, l1_ratio):
         sizes.append(len(right))
         return eliminate(matrix, right)
 
-    eliminate = np.linalg.solve
-    monkeypatch.setattr(np.linalg, "solve", solve)
+    eliminate = Principal.solve
+    monkeypatch.setattr(Principal, "solve", solve)
     free = np.full(P, np.inf)
     b = active_set.solve_active(gram, cross, l1, l2, -free, free, np.zeros(P))
     z = cross - gram @ b - l2 * b
@@ -44,6 +45,38 @@ def test_many_unknowns(monkeypatch, make, eliminates, l1_ratio):
     np.testing.assert_allclose(z[b != 0], (l1 * np.sign(b))[b != 0], atol=slack)
     assert (np.abs(z[b == 0]) <= l1[b == 0] + slack).all()
     assert any(size >= active_set._MANY_UNKNOWNS for size in sizes) == eliminates
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.02])
+def test_a_factor_serves_sets_that_differ_little(monkeypatch, l2):
+    """Columns join, leave and come back, and the penalty falls: one set is factored anew."""
+    rng = np.random.default_rng(0)
+    gram = autoregression()[:400, :400]
+    wanted, kept = rng.random(400) < 0.5, Factor()
+    renewed = []
+    renew = Factor._renew
+    monkeypatch.setattr(Factor, "_renew", lambda *args: renewed.append(1) or renew(*args))
+    for k in range(8):
+        change = rng.choice(400, 3, replace=False)
+        wanted[change] = ~wanted[change]
+        free = np.flatnonzero(wanted)
+        matrix = Principal(gram, free, np.full(len(free), l2 * 0.95**k + 1e-6))
+        dense = gram[np.ix_(free, free)] + np.diag(matrix.diagonal)
+        right = rng.normal(size=len(free))
+        found = kept.solve(matrix, right, 1e-9)
+        assert np.abs(dense @ found - right).max() <= 1e-8
+    assert len(renewed) == 1
+
+
+def test_a_factor_is_given_up_where_columns_depend_on_each_other():
+    gram = autoregression()[:200, :200]
+    # The second half repeats the first.
+    twice = np.block([[gram, gram], [gram, gram]])
+    kept, right = Factor(), np.random.default_rng(0).normal(size=400)
+    for free in (np.arange(200), np.arange(400)):
+        matrix = Principal(twice, free, np.full(len(free), 1e-3))
+        found = kept.solve(matrix, right[: len(free)], 1e-9)
+        assert np.abs(matrix @ found - right[: len(free)]).max() <= 1e-6
 
 
 def copies_of_columns(seed):

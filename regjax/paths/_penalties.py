@@ -12,6 +12,7 @@ from regjax.paths._rows import duality_gaps
 from regjax.paths.engines.active_set import solve_active
 from regjax.paths.engines.batched import path_rows
 from regjax.paths.engines.block import Groups, group_gap, solve_groups
+from regjax.paths.engines.factor import Factor
 from regjax.paths.settings import Settings
 
 _ROUNDING = 1e-14
@@ -42,13 +43,19 @@ class PathPenalty(Protocol):
         """
 
     def minimize(
-        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+        self,
+        problem: Standard,
+        lambda_: float,
+        start: np.ndarray,
+        target: float,
+        factor: Factor | None = None,
     ) -> np.ndarray:
         """Return the solution (m, q) of one problem from its Gram matrix.
 
         Args:
             start: (m, q) coefficients to start from, within the bounds.
             target: duality gap to reach, or better.
+            factor: of columns of the same Gram matrix, from problems near this one.
         """
 
     def gaps(
@@ -72,11 +79,17 @@ class ElasticNetPenalty(NamedTuple):
         return entry_lambdas(z, problem.l1, problem.lower, problem.upper)
 
     def minimize(
-        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+        self,
+        problem: Standard,
+        lambda_: float,
+        start: np.ndarray,
+        target: float,
+        factor: Factor | None = None,
     ) -> np.ndarray:
         l1, l2 = lambda_ * self.l1_ratio * problem.l1, lambda_ * (1 - self.l1_ratio) * problem.l2
         bounds = problem.lower, problem.upper
-        return solve_active(problem.gram, problem.cross[0], l1, l2, *bounds, start[0])[None]
+        cross = problem.cross[0]
+        return solve_active(problem.gram, cross, l1, l2, *bounds, start[0], factor)[None]
 
     def gaps(
         self, problem: Standard, lambdas: np.ndarray, b: np.ndarray, z: np.ndarray
@@ -98,7 +111,12 @@ class MultiTaskPenalty(NamedTuple):
         return (size / problem.l1)[..., None, :]
 
     def minimize(
-        self, problem: Standard, lambda_: float, start: np.ndarray, target: float
+        self,
+        problem: Standard,
+        lambda_: float,
+        start: np.ndarray,
+        target: float,
+        factor: Factor | None = None,
     ) -> np.ndarray:
         return solve_groups(self._groups(problem, lambda_), start.T, target).T
 

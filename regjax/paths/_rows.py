@@ -22,9 +22,8 @@ import numpy as np
 
 from regjax.paths.engines.grams import Grams
 
-_MAX_OUTER = 60
-# What few columns do not reach in so many steps is quicker left to the active set.
-_FEW_COLUMNS, _FEW_OUTER = 300, 5
+# What is not reached in so many steps is quicker left to the active set.
+_MAX_OUTER, _MANY_COLUMNS = (5, 8), 300
 _MAX_INNER = 80
 _MAX_EFFORT = 32
 SLOW = 0.25
@@ -142,8 +141,7 @@ def solve_rows(
     open_rows = np.arange(len(start))
     current, local, b = problem, short, start.copy()
     effort = np.ones(len(start), dtype=int)
-    few = start.shape[1] <= _FEW_COLUMNS
-    for _ in range(_FEW_OUTER if few else _MAX_OUTER):
+    for _ in range(_MAX_OUTER[start.shape[1] > _MANY_COLUMNS]):
         z = current.cross - b @ current.gram
         gap = duality_gaps(current, b, z)
         better = gap < gap_all[open_rows]

@@ -9,6 +9,7 @@ from regjax.paths._problem import DataForm, Standard
 from regjax.paths._threads import MANY_ENTRIES, run_each
 from regjax.paths.engines.active_set import extrapolated
 from regjax.paths.engines.batched import gram_paths
+from regjax.paths.engines.factor import Factor
 from regjax.paths.engines.homotopy_lanes import walk_data, walk_grams
 from regjax.paths.engines.lasso_gaps import lasso_data_gaps, lasso_gram_gaps
 from regjax.paths.engines.sequential import sequential_path
@@ -20,10 +21,12 @@ from regjax.paths.engines.spectral import (
     least_squares,
     with_gram,
 )
-from regjax.paths.engines.working_set import ColumnSet
+from regjax.paths.engines.working_set import ColumnSet, MomentSet
 from regjax.paths.select import Engine
 
 _SMALL_GRAM, _LARGE_GRAM = 64, 200
+# With so many columns, and such a share of lambdas open, a working set pays.
+_MANY_COLUMNS, _MANY_OPEN = 128, 0.3
 
 
 def solve_statistics(
@@ -177,13 +180,18 @@ def _append(solved: Solutions, free: np.ndarray, gap: np.ndarray, times: int) ->
 def _finish(
     lane: Standard, solved: Solutions, lambdas: np.ndarray, penalty: PathPenalty, target: np.ndarray
 ) -> Solutions:
-    """Solve rows whose gap is still open by the active set, each from the lambdas before it."""
+    """Solve what is open by the active set: one lambda, or all where many are."""
     b, gap = solved
+    many = len(lane.l1) >= _MANY_COLUMNS
     for k in np.flatnonzero((gap > target[:, None]).any(axis=1)):
-        one = lane.response(k)
+        one, factor = lane.response(k), Factor()
+        if many and np.mean(gap[k] > target[k]) > _MANY_OPEN:
+            working = MomentSet(lane.gram, one.cross)
+            found = sequential_path(working, one, penalty, lambdas[k], float(target[k]))
+            b[k], gap[k] = found[0][0], found[1]
         for j in np.flatnonzero(gap[k] > target[k]):
             start = extrapolated(b[k, :j], lambdas[k, : j + 1], lane.lower, lane.upper)
-            new = penalty.minimize(one, lambdas[k, j], start[None], target[k])
+            new = penalty.minimize(one, lambdas[k, j], start[None], target[k], factor)
             z = one.cross - new @ lane.gram
             (new_gap,) = penalty.gaps(one, lambdas[k, j : j + 1], new[None], z[None])
             if new_gap < gap[k, j]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from regjax.paths.engines.factor import Factor, Principal
 from regjax.paths.engines.grams import block
 
 _MAX_STEPS = 200
 _TINY = 1e-13
-# Unknowns from which conjugate gradients may beat elimination; so many steps take half its time.
-_MANY_UNKNOWNS = 500
-_UNKNOWNS_PER_STEP = 100
+# Unknowns from which a factor that is kept beats elimination.
+_MANY_UNKNOWNS = 300
 
 
 def solve_active(
@@ -28,12 +28,15 @@ def solve_active(
     lower: np.ndarray,
     upper: np.ndarray,
     b: np.ndarray,
+    factor: Factor | None = None,
 ) -> np.ndarray:
-    """Return the minimiser of `b' gram b / 2 - cross b + l1 |b| + l2 b^2 / 2` in the bounds.
+    """Return the minimizer of `b' gram b / 2 - cross b + l1 |b| + l2 b^2 / 2` in the bounds.
 
     Args:
         b: coefficients to start from, within the bounds.
+        factor: of columns of the same Gram matrix, from problems near this one.
     """
+    factor = Factor() if factor is None else factor
     slack = 1e-10 * np.max(np.abs(cross), initial=0.0)
     b = b.copy()
     one_by_one = False
@@ -49,7 +52,7 @@ def solve_active(
             most = np.argmax(np.where(resting, np.abs(toward), 0.0))
             free &= ~resting
             free[most] |= toward[most] != 0
-        moved, fell = _step(gram, b, z, l1, l2, lower, upper, np.flatnonzero(free), slack)
+        moved, fell = _step(gram, b, z, l1, l2, lower, upper, np.flatnonzero(free), slack, factor)
         # Many at once may be dependent, or push each other back: then one after the other.
         one_by_one = not fell
         b = moved
@@ -66,17 +69,23 @@ def _step(
     upper: np.ndarray,
     free: np.ndarray,
     slack: float,
+    factor: Factor,
 ) -> tuple[np.ndarray, bool]:
     """Return `b` after a Newton step on the coefficients `free`, and whether the objective fell."""
     signs = np.where(b != 0, np.sign(b), np.sign(z))
     while True:
         sign, old = signs[free], b[free]
-        local = block(gram, free)
         slope = z[free] - l1[free] * sign
         # The last term keeps dependent columns solvable; the next step mends what it costs.
-        diagonal = np.arange(len(free))
-        local[diagonal, diagonal] += l2[free] + _TINY * gram[free, free]
-        d = _solved(local, slope, slack / 2)
+        diagonal = l2[free] + _TINY * gram[free, free]
+        local: np.ndarray | Principal
+        if len(free) >= _MANY_UNKNOWNS:
+            local = Principal(gram, free, diagonal)
+            d = factor.solve(local, slope, slack / 2)
+        else:
+            local = block(gram, free)
+            local[np.arange(len(free)), np.arange(len(free))] += diagonal
+            d = np.linalg.solve(local, slope)
         # Of those that come in together, or leave a bound, some are pushed back by the others.
         wrong = (old == 0) & (d * sign <= 0)
         wrong |= ((old >= upper[free]) & (d > 0)) | ((old <= lower[free]) & (d < 0))
@@ -95,27 +104,6 @@ def _step(
     moved = b.copy()
     moved[free] = nearest
     return moved, bool(step @ (local @ step) / 2 < slope @ step)
-
-
-def _solved(matrix: np.ndarray, right: np.ndarray, slack: float) -> np.ndarray:
-    """Return the solution of a positive definite system.
-
-    Of a large one by conjugate gradients, if a few steps leave residuals of at most `slack`: where
-    columns hardly depend on each other, or the quadratic penalty is strong.
-    """
-    if len(right) >= _MANY_UNKNOWNS:
-        x, residual = np.zeros_like(right), right
-        direction, square = right, right @ right
-        for _ in range(len(right) // _UNKNOWNS_PER_STEP):
-            if np.abs(residual).max() <= slack:
-                return x
-            along = matrix @ direction
-            length = square / (direction @ along)
-            x = x + length * direction
-            residual = residual - length * along
-            before, square = square, residual @ residual
-            direction = residual + square / before * direction
-    return np.linalg.solve(matrix, right)
 
 
 def extrapolated(

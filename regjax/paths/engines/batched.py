@@ -12,6 +12,8 @@ from regjax.paths._threads import blocks, cores, run_each
 from regjax.paths.engines.grams import Grams
 
 _COARSE = 9
+# The share of open problems among these beyond which the others are left to another method.
+_HARD = 0.3
 # Entries of the arrays of a block of lanes and responses: as many as caches hold.
 _BLOCK_ENTRIES = 2**18
 # From so many coefficients on, threads are worth their start.
@@ -21,7 +23,7 @@ _MANY_ENTRIES = 2**13
 def gram_paths(
     lanes: Sequence[Standard], lambdas: np.ndarray, l1_ratio: float, target: np.ndarray
 ) -> list[RowsSolution]:
-    """Return by lane coefficients (m, n_lambdas, q) and gaps (m, n_lambdas).
+    """Return by lane coefficients (m, n_lambdas, q) and gaps (m, n_lambdas), infinite if unknown.
 
     Every ninth lambda is solved from zero, the others from the line between their neighbours: the
     path is piecewise linear, or nearly.
@@ -91,9 +93,10 @@ def _solve_block(
         )
 
     rough_grid = lambdas[:, :, coarse]
-    rough = solve(rough_grid, np.zeros((rough_grid.size, q)), 100 * goal).b
-    rough = rough.reshape(-1, len(coarse), q)
-    start = _between(rough, lambdas.reshape(-1, n_lambdas), coarse)
+    rough = solve(rough_grid, np.zeros((rough_grid.size, q)), 100 * goal)
+    start = _between(rough.b.reshape(-1, len(coarse), q), lambdas.reshape(-1, n_lambdas), coarse)
+    if np.mean(rough.gap > 100 * np.repeat(goal, len(coarse))) > _HARD:
+        return start.reshape(*lambdas.shape, q), np.full(lambdas.shape, np.inf)
     found = solve(lambdas, start.reshape(-1, q), goal)
     return found.b.reshape(*lambdas.shape, q), found.gap.reshape(lambdas.shape)
 

@@ -126,7 +126,9 @@ def _solved(
                 start[j] = extrapolated(
                     known[:n_known], seen[: n_known + 1], part.lower, part.upper
                 )
-            b[j] = known[len(past) + j] = penalty.minimize(part, lambda_, start[j], goal)
+            b[j] = known[len(past) + j] = penalty.minimize(
+                part, lambda_, start[j], goal, working.factor
+            )
         whole = np.zeros((k, m, q))
         whole[:, :, working.index] = b
         z = working.correlations(b)

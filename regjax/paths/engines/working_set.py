@@ -13,7 +13,11 @@ from typing import Protocol
 import numpy as np
 
 from regjax.paths._data import Columns
+from regjax.paths.engines.factor import Factor
 from regjax.paths.engines.grams import block
+
+# A smaller share of wanted columns is worth a new array.
+_FULL = 0.75
 
 
 class WorkingSet(Protocol):
@@ -22,13 +26,15 @@ class WorkingSet(Protocol):
     Attributes:
         index: (w,) which of the q columns.
         gram: (w, w) their products.
+        factor: of some of them, in the same order.
     """
 
     index: np.ndarray
     gram: np.ndarray
+    factor: Factor
 
     def choose(self, wanted: np.ndarray) -> None:
-        """Make it the columns where `wanted` (q,) is True."""
+        """Make it the columns where `wanted` (q,) is True, and few others that it has."""
 
     def add(self, new: np.ndarray) -> None:
         """Append columns (k,) that are not in it yet."""
@@ -42,11 +48,13 @@ class _Set(abc.ABC):
 
     def __init__(self) -> None:
         self.index, self.gram = np.zeros(0, dtype=int), np.zeros((0, 0))
+        self.factor = Factor()
 
     def choose(self, wanted: np.ndarray) -> None:
         stay = np.flatnonzero(wanted[self.index])
-        if len(stay) < len(self.index):
+        if len(stay) < _FULL * len(self.index):
             self.index, self.gram = self.index[stay], block(self.gram, stay)
+            self.factor = Factor()
             self._keep(stay)
         rest = wanted.copy()
         rest[self.index] = False
