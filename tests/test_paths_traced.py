@@ -9,10 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from regjax.paths import _traced, _traced_lane, elastic_net_path, ridge_path, sufficient_statistics
-from regjax.paths._traced import traced_path
-from regjax.paths._traced_lane import ROUNDINGS
+from regjax.paths import elastic_net_path, ridge_path, sufficient_statistics
+from regjax.paths.settings import Settings
 from regjax.paths.sharded import sharded_statistics
+from regjax.paths.traced import lanes as traced_lanes
+from regjax.paths.traced import path as traced_paths
+from regjax.paths.traced.lanes import ROUNDINGS
 
 ROOT = pathlib.Path(__file__).parents[1]
 N_LAMBDAS = 12
@@ -60,6 +62,12 @@ CASES = [
     for number, (setting, settings) in enumerate(SETTINGS.items())
 ]
 
+
+def traced_path(X, y, l1_ratio=1.0, **settings):
+    """What JAX runs on an accelerator: a program for arrays whose values are known, too."""
+    return traced_paths.traced_path(X, y, l1_ratio, Settings.of("traced_path", settings))
+
+
 # With every argument given and traced, one program serves all settings of a size and a precision;
 # another serves those with bounds.
 solve = jax.jit(traced_path)
@@ -85,8 +93,7 @@ def given(X, settings, lambdas, tol):
 
 
 def forget_programs():
-    for program in (_traced._of_statistics, _traced._of_data):
-        program.clear_cache()
+    traced_paths._path.clear_cache()
 
 
 def on_host(paths):
@@ -223,7 +230,7 @@ def test_responses_are_paths_of_their_own(x64, monkeypatch):
     X, y = make(41, 17, targets=5)
     y[:, 3] *= 1e-9
     y[:, 4] = 2.0
-    monkeypatch.setattr(_traced_lane, "_MAX_ENTRIES", 2 * 4 * 18)
+    monkeypatch.setattr(traced_lanes, "_MAX_ENTRIES", 2 * 4 * 18)
     # A program that is there would be used again.
     forget_programs()
     paths = traced_path(X, y, n_lambdas=4, tol=1e-9)

@@ -15,10 +15,16 @@ from regjax.paths import (
     sufficient_statistics,
     time_ordered_folds,
 )
-from regjax.paths._traced_cv import traced_cv
+from regjax.paths.settings import Settings
+from regjax.paths.traced import cross_validation as traced
 
 N_LAMBDAS = 12
 SIZES = {"tall": (40, 12), "wide": (18, 24), "screened": (15, 140)}
+
+
+def traced_cv(X, y, folds, **settings):
+    """What JAX runs on an accelerator: a program for arrays whose values are known, too."""
+    return traced.traced_cv(X, y, 1.0, folds, Settings.of("traced_cv", settings))
 
 
 def make(n, p, dtype=np.float64, seed=0, targets=None):
@@ -222,14 +228,12 @@ def test_sparse_matrices_are_refused_by_name():
 @pytest.mark.slow
 def test_fits_of_many_sizes_share_few_programs(x64):
     """Arrays whose values are there are filled up: the number of rows is not compiled for."""
-    from regjax.paths import _traced_cv
-
-    before = _traced_cv._of_statistics._cache_size(), _traced_cv._of_parts._cache_size()
+    before = traced._searched._cache_size(), traced._of_parts._cache_size()
     for n in range(210, 260, 5):
         X, y = make(n, 12, seed=n)
         found = traced_cv(X, y, n_lambdas=4, folds=3)
         assert not found.path.status.any()
-    assert _traced_cv._of_statistics._cache_size() - before[0] == 1
+    assert traced._searched._cache_size() - before[0] == 1
     # Sizes of the rows, and of their thirds.
-    assert _traced_cv._of_parts._cache_size() - before[1] <= 6
+    assert traced._of_parts._cache_size() - before[1] <= 6
     check(traced_cv(X, y, n_lambdas=N_LAMBDAS, folds=3, tol=1e-9), X, y, folds=3)

@@ -11,7 +11,7 @@ values. Every iteration is one matrix product for all rows. Reference for the pa
 Teboulle (2009), section 4; the outer step is iterative refinement.
 
 What is written for any array library takes its namespace as `xp`; the loops here are NumPy's,
-those of traced code are in `_traced_rows.py`.
+those of traced code are in `traced/rows.py`.
 """
 
 from __future__ import annotations

@@ -68,9 +68,9 @@ def elastic_net_cv(
     """
     given = Settings.of("elastic_net_cv", settings)
     if given.belongs_to_jax(X, y, l1_ratio):
-        from regjax.paths._traced_cv import traced_cv
+        from regjax.paths.traced.cross_validation import traced_cv
 
-        return traced_cv(X, y, l1_ratio=l1_ratio, folds=folds, **settings)
+        return traced_cv(X, y, l1_ratio, folds, given)
     ratios = check_l1_ratios(l1_ratio)
     penalties = [ElasticNetPenalty(ratio) for ratio in ratios.tolist()]
     found, single = _searched(X, y, penalties, folds, given)

@@ -77,9 +77,9 @@ def elastic_net_path(
     """
     given = Settings.of("elastic_net_path", settings)
     if given.belongs_to_jax(X, y, l1_ratio):
-        from regjax.paths._traced import traced_paths
+        from regjax.paths.traced.path import traced_path
 
-        return traced_paths(X, y, l1_ratio, given)
+        return traced_path(X, y, l1_ratio, given)
     (ratio,) = check_l1_ratios(l1_ratio)
     path, single = _solved(X, y, ElasticNetPenalty(float(ratio)), given)
     # One weighting, and one response, have no axis.

@@ -9,8 +9,8 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from regjax._arrays import float_array, widen
-from regjax.paths._traced_form import traced_statistics
 from regjax.paths.statistics import SufficientStatistics
+from regjax.paths.traced.standard_form import traced_statistics
 
 
 def sharded_statistics(

@@ -21,7 +21,7 @@ AREAS = {
     "masks": (["masks.py"], 5),
     "conventions": (["conventions.py"], 4),
     "paths": (["paths/[!_]*.py", "paths/_[!t]*.py", "paths/_threads.py"], 12),
-    "traced paths": (["paths/_traced*.py"], 6),
+    "traced paths": (["paths/traced/*.py"], 6),
     "sweep engine": (["sweeps/lanes/*.py"], 9),
     "table sweeps": (["sweeps/*.py"], 7),
     "tables": (["tables/*.py"], 5),

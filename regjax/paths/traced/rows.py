@@ -31,7 +31,7 @@ from regjax.paths._rows import (
 _MAX_OUTER = 100
 _MAX_INNER = 400
 _MAX_EFFORT = 128
-# Steps in which the gap does not fall to nine tenths of its least, after which a row is left.
+# Steps in which the gap does not fall to nine tenths of its least, after which a row is given up.
 _PATIENCE = 10
 _FALLS = 0.9
 
@@ -50,6 +50,22 @@ class Gram(NamedTuple):
         by_lane = b.reshape(len(self.matrix), -1, b.shape[1])
         return (by_lane @ self.matrix).reshape(b.shape)
 
+    def squares(self) -> jax.Array:
+        """Return the second moment of every column of one lane."""
+        return jnp.diagonal(self.matrix)
+
+    def moments(self, j: jax.Array) -> jax.Array:
+        """Return the second moments of column j with all columns of one lane."""
+        return self.matrix[j]
+
+    def without(self, j: jax.Array, row: jax.Array, solution: jax.Array) -> Gram:
+        """Return what column j leaves: of each column, less `row` times j."""
+        return Gram(self.matrix - jnp.outer(self.matrix[j], row))
+
+    def only(self, columns: jax.Array) -> Gram:
+        """Return the columns that are true in a mask (p,), and zeros for the others."""
+        return Gram(jnp.where(columns[:, None] & columns, self.matrix, 0))
+
 
 class Data(NamedTuple):
     """Columns themselves, fewer rows than columns; `A'A` is their Gram matrix.
@@ -65,6 +81,25 @@ class Data(NamedTuple):
     def products(self, b: jax.Array) -> jax.Array:
         """Return `b A'A` for rows b (n_rows, p)."""
         return (b @ self.matrix.T) @ self.matrix
+
+    def squares(self) -> jax.Array:
+        """Return the second moment of every column."""
+        return jnp.sum(jnp.square(self.matrix), axis=0)
+
+    def moments(self, j: jax.Array) -> jax.Array:
+        """Return the second moments of column j with all columns."""
+        return self.matrix[:, j] @ self.matrix
+
+    def without(self, j: jax.Array, row: jax.Array, solution: jax.Array) -> Data:
+        """Return what column j leaves: of each column, less `row` times j; of responses as well."""
+        column = self.matrix[:, j]
+        return Data(
+            self.matrix - jnp.outer(column, row), self.response - jnp.outer(column, solution)
+        )
+
+    def only(self, columns: jax.Array) -> Data:
+        """Return the columns that are true in a mask (p,), and zeros for the others."""
+        return self._replace(matrix=jnp.where(columns, self.matrix, 0))
 
 
 Design = Gram | Data
@@ -92,7 +127,7 @@ class _State(NamedTuple):
 def solve_rows(
     problem: Rows, start: jax.Array, target: jax.Array, *, bounded: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Return every row's minimiser to within `target` of its objective, or the best found.
+    """Return every row's minimizer to within `target` of its objective, or the best found.
 
     Args:
         problem: the rows; `gram` is a `Design`.
@@ -152,7 +187,7 @@ def _correct(
     effort: jax.Array,
     bounded: bool,
 ) -> jax.Array:
-    """Return `b` moved towards the minimiser; all products are in float32, none at effort 0."""
+    """Return `b` moved towards the minimizer; all products are in float32, none at effort 0."""
     local = Local.about(problem, b, z, lipschitz, jnp)
 
     def descend_on(_: jax.Array, state: Descent) -> Descent:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax.paths._rows import Rows, duality_gaps
-from regjax.paths._traced_rows import Data, Gram, solve_rows
+from regjax.paths.traced.rows import Data, Gram, solve_rows
 
 _CHUNK = 10
 _MAX_ROUNDS = 8

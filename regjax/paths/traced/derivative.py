@@ -71,7 +71,7 @@ def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, j
     inside = (b > problem.lower) & (b < problem.upper)
     free = quadratic.usable & inside & ((b != 0) | (problem.l1 == 0))
     at_bound = jnp.where(b >= problem.upper, change.upper, change.lower)
-    known = jnp.where(~inside & (b != 0), at_bound, 0)
+    fixed = jnp.where(~inside & (b != 0), at_bound, 0)
     # Columns have unit variance.
     scale = jnp.where(quadratic.l2 > 0, quadratic.l2, 1 + problem.l2)
     root = jnp.where(free, jax.lax.rsqrt(scale), 0)
@@ -79,16 +79,16 @@ def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, j
     def slope(gram: Any, cross: jax.Array, l1: jax.Array, l2: jax.Array) -> jax.Array:
         return cross - gram.products(b) - l1 * jnp.sign(b) - l2 * b
 
-    def strengths(rows: Rows) -> tuple[Any, ...]:
+    def differentiated(rows: Rows) -> tuple[Any, ...]:
         return rows.gram, rows.cross, rows.l1, rows.l2
 
-    _, force = jax.jvp(slope, strengths(problem), strengths(change))
+    _, force = jax.jvp(slope, differentiated(problem), differentiated(change))
     # Of least penalty is `quadratic.l2 b = gram pull`: how this moves, with the columns.
     pull = _solved(problem, free, root, quadratic.l2 * b)
     _, moved = jax.jvp(lambda gram: gram.products(pull), (problem.gram,), (change.gram,))
     moved = (moved - of_quadratic.l2 * b) * jnp.where(quadratic.l2 > 0, root * root, 0)
-    known = known + moved
-    return b, known + _solved(problem, free, root, force - problem.gram.products(known))
+    fixed = fixed + moved
+    return b, fixed + _solved(problem, free, root, force - problem.gram.products(fixed))
 
 
 def _solved(problem: Rows, free: jax.Array, root: jax.Array, force: jax.Array) -> jax.Array:

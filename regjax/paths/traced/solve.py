@@ -14,10 +14,11 @@ import jax.numpy as jnp
 
 from regjax._arrays import Numeric
 from regjax.paths._rows import Rows, duality_gaps
-from regjax.paths._traced_form import Asked, Form
-from regjax.paths._traced_rows import Data, Design, Gram, solve_rows
-from regjax.paths._traced_screened import screened_rows, set_size
 from regjax.paths.engines.spectral import gram_spectrum, kernel_spectrum
+from regjax.paths.traced.inputs import Arguments
+from regjax.paths.traced.rows import Data, Design, Gram, solve_rows
+from regjax.paths.traced.screened import screened_rows, set_size
+from regjax.paths.traced.standard_form import Form
 
 # Eigenvalues, in roundings of the largest, that least squares divides by, and that it counts.
 _INVERTED = 450
@@ -43,7 +44,7 @@ class Targets(NamedTuple):
 
 
 def solve_block(
-    form: Form, asked: Asked, l1_ratio: jax.Array, targets: Targets, ridge: bool
+    form: Form, arguments: Arguments, targets: Targets, ridge: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Return coefficients (q, k, n_lambdas, p) and gaps (q, k, n_lambdas) of k targets of q lanes.
 
@@ -53,11 +54,11 @@ def solve_block(
 
     Args:
         form: the lanes; every array has a leading axis q.
-        ridge: whether `l1_ratio` may be 0.
+        ridge: whether the l1_ratio may be 0.
     """
-    rows = as_rows(form, asked, l1_ratio, targets)
+    rows = as_rows(form, arguments, targets)
     design, grid = rows.gram, targets.grid
-    bounded, target = asked.box is not None, targets.gap.ravel()
+    bounded, target = arguments.box is not None, targets.gap.ravel()
     start, start_gap = jnp.zeros_like(rows.cross), jnp.full_like(target, jnp.inf)
     if ridge:
 
@@ -66,7 +67,9 @@ def solve_block(
             z = rows.cross - design.products(b)
             return b, duality_gaps(rows, b, z, jnp, bounded=False)
 
-        start, start_gap = jax.lax.cond(l1_ratio == 0, spectral, lambda: (start, start_gap))
+        start, start_gap = jax.lax.cond(
+            arguments.l1_ratio == 0, spectral, lambda: (start, start_gap)
+        )
     done = start_gap <= target
     rest = jnp.where(done, jnp.inf, target)
     if isinstance(design, Data):
@@ -84,12 +87,12 @@ def as_targets(form: Form, grid: jax.Array, gap: jax.Array) -> Targets:
     return Targets(form.cross, form.scale, form.unit, response, grids, gap)
 
 
-def as_rows(form: Form, asked: Asked, l1_ratio: jax.Array, targets: Targets) -> Rows:
+def as_rows(form: Form, arguments: Arguments, targets: Targets) -> Rows:
     """Return all lambdas of all targets as rows; every array has a leading axis of q lanes.
 
     Unpenalized columns have no penalty here, whether or not they are among the columns.
     """
-    design, columns = form.design, form.columns
+    design, columns, l1_ratio = form.design, form.columns, arguments.l1_ratio
     grid, shape = targets.grid, (*targets.grid.shape, targets.cross.shape[2])
     lambdas, units = grid[..., None], targets.unit[..., None, None]
 
@@ -102,11 +105,11 @@ def as_rows(form: Form, asked: Asked, l1_ratio: jax.Array, targets: Targets) -> 
         scaled = jnp.where(finite, bound, 0) * columns.deviation[:, None, None] / units
         return flat(jnp.where(finite, scaled, bound))
 
-    lower, upper = asked.box or (-jnp.inf, jnp.inf)
+    lower, upper = arguments.box or (-jnp.inf, jnp.inf)
     l1, l2 = columns.l1, columns.l2
-    if asked.weights is not None:
+    if arguments.weights is not None:
         # A weight of 0 has a derivative, too.
-        weights = jnp.where(columns.usable & ~columns.penalized, asked.weights, 1)
+        weights = jnp.where(columns.usable & ~columns.penalized, arguments.weights, 1)
         l1, l2 = l1 * weights, l2 * weights
     return Rows(
         gram=Data(*(a[0] for a in design)) if isinstance(design, Data) else design,
@@ -151,8 +154,8 @@ def _rows_of_data(
     done = gap <= target
 
     def solve_rest() -> tuple[jax.Array, jax.Array]:
-        problem, left = rows._replace(gram=design), jnp.where(done, jnp.inf, target)
-        rest, rest_gap = solve_rows(problem, b, left, bounded=bounded)
+        problem, wanted = rows._replace(gram=design), jnp.where(done, jnp.inf, target)
+        rest, rest_gap = solve_rows(problem, b, wanted, bounded=bounded)
         return jnp.where(done[:, None], b, rest), jnp.where(done, gap, rest_gap)
 
     return jax.lax.cond(done.all(), lambda: (b, gap), solve_rest)
@@ -172,7 +175,7 @@ def least_squares(form: Form) -> tuple[jax.Array, jax.Array]:
         # What rounding lost in the units of the penalty.
         for _ in range(2):
             b = b + (rhs - b @ kernel) @ inverse
-        left = (rhs - b @ kernel) @ vectors / jnp.sqrt(jnp.where(values > 0, values, 1))
+        residual = (rhs - b @ kernel) @ vectors / jnp.sqrt(jnp.where(values > 0, values, 1))
     else:
         rows = design.matrix
         inverse, values, vectors = _pseudo_inverse(rows @ rows.T)
@@ -180,17 +183,17 @@ def least_squares(form: Form) -> tuple[jax.Array, jax.Array]:
         b = design.response.T @ _pseudo_inverse(scaled @ scaled.T)[0] @ scaled * root
         for _ in range(2):
             b = b + (design.response.T - b @ rows.T) @ inverse @ rows
-        left = (design.response.T - b @ rows.T) @ vectors
+        residual = (design.response.T - b @ rows.T) @ vectors
     counted = values > _COUNTED * jnp.finfo(values.dtype).eps * values[-1]
-    return b, jnp.sum(jnp.square(left), axis=1, where=counted) / 2
+    return b, jnp.sum(jnp.square(residual), axis=1, where=counted) / 2
 
 
 def _pseudo_inverse(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the pseudo-inverse of a symmetric matrix, its eigenvalues and its eigenvectors."""
     values, vectors = jnp.linalg.eigh(matrix)
-    kept = values > _INVERTED * jnp.finfo(values.dtype).eps * values[-1]
+    inverted = values > _INVERTED * jnp.finfo(values.dtype).eps * values[-1]
     return (
-        (vectors * jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)) @ vectors.T,
+        (vectors * jnp.where(inverted, 1 / jnp.where(inverted, values, 1), 0)) @ vectors.T,
         values,
         vectors,
     )
