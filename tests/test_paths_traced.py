@@ -325,6 +325,8 @@ def test_what_cannot_raise_is_not_certified(fault, x64):
         ({"y": np.ones(3)}, "40 samples"),
         ({"sample_weight": np.ones(3)}, "sample_weight must have shape"),
         ({"n_lambdas": 0}, "at least 1"),
+        ({"lambdas": 0.1}, "lambdas must be a non-empty vector"),
+        ({"lambdas": []}, "lambdas must be a non-empty vector"),
         ({"penalty_weights": np.ones(3)}, "penalty_weights must have shape"),
     ],
 )

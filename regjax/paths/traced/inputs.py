@@ -174,7 +174,10 @@ def as_arguments(settings: Settings, l1_ratio: Any, inputs: Inputs) -> tuple[Arg
     array = inputs.data.X if isinstance(inputs.data, Samples) else inputs.data.xx
     columns, dtype, p = array.shape[1], array.dtype, inputs.p
     lambdas, min_ratio = settings.lambdas, settings.lambda_min_ratio
-    n_lambdas = settings.n_lambdas if lambdas is None else len(lambdas)
+    grid = None if lambdas is None else jnp.asarray(lambdas, dtype)
+    if grid is not None and (grid.ndim != 1 or not grid.size):
+        raise ValueError(f"lambdas must be a non-empty vector, got shape {grid.shape}.")
+    n_lambdas = settings.n_lambdas if grid is None else len(grid)
     _check(settings, l1_ratio, n_lambdas, p)
 
     def vector(values: Any, rest: float) -> jax.Array:
@@ -196,7 +199,7 @@ def as_arguments(settings: Settings, l1_ratio: Any, inputs: Inputs) -> tuple[Arg
         box=box,
         l1_ratio=ratios,
         min_ratio=jnp.broadcast_to(jnp.asarray(min_ratio, dtype), ratios.shape),
-        lambdas=None if lambdas is None else jnp.asarray(lambdas, dtype),
+        lambdas=grid,
         tol=jnp.asarray(settings.tol, dtype),
     )
     zeros = is_traced(lambdas) or (lambdas is not None and not np.all(lambdas))
