@@ -193,6 +193,7 @@ def test_its_grid_is_that_of_numpy(x64):
     np.testing.assert_allclose(lambdas, grid, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["tall", "wide"])
 def test_ridge_is_that_of_numpy_down_to_its_own_least_lambda(size, x64):
     X, y = make(*SIZES[size])

@@ -170,7 +170,10 @@ def test_responses_choose_for_themselves_in_single_precision(x64):
         check(one, X, y[:, k], np.float32, folds=3)
 
 
-@pytest.mark.parametrize(("size", "traced"), [("tall", True), ("wide", False)])
+@pytest.mark.parametrize(
+    ("size", "traced"),
+    [("tall", True), pytest.param("wide", False, marks=pytest.mark.slow)],
+)
 def test_ridge_has_the_grid_the_errors_and_the_choices_of_numpy(size, traced, x64):
     """Of all rows, and of folds; the path of all rows is in it."""
     X, y = make(*SIZES[size])
