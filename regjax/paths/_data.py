@@ -15,7 +15,7 @@ _FAR = 1e6
 
 
 class Columns:
-    """Columns of `X` (n, p), centred and scaled for every lane of row weights.
+    """Columns of `X` (n, p), centered and scaled for every lane of row weights.
 
     Attributes:
         X: (n, p), dense or sparse; only some columns at a time are ever made dense.

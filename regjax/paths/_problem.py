@@ -2,7 +2,7 @@
 
 With columns divided by their standard deviations, every strength, bound and step is of the same
 order, whatever the units. Columns that cannot have a coefficient (constant, or of infinite penalty)
-are dropped, and unpenalised ones are projected out like the intercept.
+are dropped, and unpenalized ones are projected out like the intercept.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Scaling(NamedTuple):
     """How coefficients of the standard form become those of the data, for one lane.
 
     Attributes:
-        x_mean: (p,) what the columns were centred by, y_mean: (m,) likewise.
+        x_mean: (p,) what the columns were centered by, y_mean: (m,) likewise.
         scale: (p,) what they were divided by, unit: likewise of the responses.
         kept: (q,) the columns in the standard form.
-        free: (f,) the unpenalised columns.
+        free: (f,) the unpenalized columns.
         free_solution: (f, m) their coefficients without the others.
         free_response: (f, q) what the others take away from them.
         shape: with the bounds in original units.
@@ -82,8 +82,8 @@ class Standard(NamedTuple):
         gram: (q, q) second moments of the columns, of unit diagonal.
         cross: (m, q).
         scale: (m,) second moments of the responses, of which the largest is about 1.
-        null: (m,) those before unpenalised columns were projected out.
-        missed: (m,) what unpenalised columns that are nearly dependent may still explain, or
+        null: (m,) those before unpenalized columns were projected out.
+        missed: (m,) what unpenalized columns that are nearly dependent may still explain, or
             rounding may hide.
         l1, l2: (q,) strengths per unit of `lambda l1_ratio` and `lambda (1 - l1_ratio)`.
         lower, upper: (q,) bounds.
@@ -167,7 +167,7 @@ def standard_form(statistics: SufficientStatistics, shape: Shape) -> Standard:
         scale = np.maximum(yy - np.einsum("fm,fm->m", cross[free], solution), 0.0)
         cross_kept = cross[kept] - gram[np.ix_(kept, free)] @ solution
         gram_kept = gram[np.ix_(kept, kept)] - gram[np.ix_(kept, free)] @ response
-        # A column that depends on unpenalised ones has nothing left of its own.
+        # A column that depends on unpenalized ones has nothing left of its own.
         spent = np.diag(gram_kept) <= _DEPENDENT
         cross_kept[spent] = 0.0
         # Directions that rounding took for dependent, and that are not.
@@ -232,7 +232,7 @@ class DataForm(NamedTuple):
     Attributes:
         lanes: one `Standard` each, of all p columns.
         columns: the data. Columns that cannot have a coefficient are divided by infinity.
-        response: (n_lanes, n, m) centred responses times the root of the weights.
+        response: (n_lanes, n, m) centered responses times the root of the weights.
     """
 
     lanes: list[Standard]
@@ -313,7 +313,7 @@ def _projection(
     free: np.ndarray,
     response: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a basis of the unpenalised columns, their coefficients, and what others take away."""
+    """Return a basis of the unpenalized columns, their coefficients, and what others take away."""
     n_lanes, n = root.shape
     f, p, m = len(free), X.shape[1], response.shape[2]
     basis = np.zeros((n_lanes, n, f))

@@ -1,6 +1,6 @@
 """Elastic-net problems that share a Gram matrix, solved together as the rows of one array.
 
-Row `r` minimises, over `lower <= b <= upper`,
+Row `r` minimizes, over `lower <= b <= upper`,
 
     scale / 2 - cross b + b' gram b / 2 + sum_j l1[r, j] |b_j| + sum_j l2[r, j] b_j^2 / 2
 
@@ -128,7 +128,7 @@ class RowsSolution(NamedTuple):
 def solve_rows(
     problem: Rows, start: np.ndarray, target: np.ndarray, short: Grams, lipschitz: np.ndarray
 ) -> RowsSolution:
-    """Return every row's minimiser to within `target` of its objective, or the best found.
+    """Return every row's minimizer to within `target` of its objective, or the best found.
 
     Args:
         problem: the rows, with `Grams`.
@@ -172,7 +172,7 @@ def conjugate_steps(effort: Any) -> Any:
 def _correct(
     problem: Rows, b: np.ndarray, z: np.ndarray, gram: Grams, lipschitz: np.ndarray, effort: int
 ) -> np.ndarray:
-    """Return `b` moved towards the minimiser; all products are in float32."""
+    """Return `b` moved towards the minimizer; all products are in float32."""
     local = Local.about(problem, b, z, lipschitz[:, None])
     bounded = bool(np.isfinite(local.lower).any() or np.isfinite(local.upper).any())
     state = Descent.start(local)

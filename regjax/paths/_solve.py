@@ -17,8 +17,8 @@ from regjax.paths.engines.solutions import LanePath, Solutions, restored
 from regjax.paths.engines.spectral import (
     dual_least_squares,
     dual_ridge,
+    gram_least_squares,
     gram_ridge,
-    least_squares,
     with_gram,
 )
 from regjax.paths.engines.working_set import ColumnSet, MomentSet
@@ -54,7 +54,7 @@ def solve_statistics(
         solved = gram_ridge(lane, grid).solved if spectral else done[i]
         solved = _finish(lane, solved, grid, penalty, target[i])
         if n_zero:
-            solved = _append(solved, *least_squares(lane), n_zero)
+            solved = _append(solved, *gram_least_squares(lane), n_zero)
         return restored(lane, solved)
 
     worthwhile = size >= _LARGE_GRAM if len(lanes) > 1 else size > _SMALL_GRAM and not spectral
@@ -140,7 +140,7 @@ def solve_data(
         solved = Solutions(b, gap)
         if n_zero:
             tall = columns.X.shape[1] <= columns.X.shape[0]
-            free = least_squares(with_gram(form, i)) if tall else dual_least_squares(form, i)
+            free = gram_least_squares(with_gram(form, i)) if tall else dual_least_squares(form, i)
             solved = _append(solved, *free, n_zero)
         return restored(lane, solved)
 

@@ -172,13 +172,13 @@ def _by_gram(
     inverse = np.linalg.pinv(second / np.outer(scale[free], scale[free]), hermitian=True)
     some = lambdas[:1] if (lambdas == lambdas[0]).all() else lambdas
     shrink = 1 / (spectrum.values + some[:, :, None])
-    rows = _CentredRows(X, weight, way, shape.fit_intercept)
+    rows = _CenteredRows(X, weight, way, shape.fit_intercept)
     residual = np.empty((len(lambdas), len(y), lambdas.shape[1]))
     left = np.empty((len(some), len(y), lambdas.shape[1]))
     outside = np.empty(len(y))
-    y_centre = rows.share @ (y - way.y_mean) if shape.fit_intercept else 0.0
+    y_center = rows.share @ (y - way.y_mean) if shape.fit_intercept else 0.0
     for part, block in rows.blocks():
-        moved = (y[part] - way.y_mean - y_centre).T
+        moved = (y[part] - way.y_mean - y_center).T
         residual[:, part] = np.swapaxes(moved[:, None] - path.coef @ block.T, 1, 2)
         unpenalized = block[:, free] / scale[free]
         always = np.einsum("nf,fg,ng->n", unpenalized, inverse, unpenalized)
@@ -190,33 +190,33 @@ def _by_gram(
 
 
 def _standard_columns(way: Scaling) -> np.ndarray:
-    """Return the columns of the standard form as combinations (p, q) of the centred data."""
+    """Return the columns of the standard form as combinations (p, q) of the centered data."""
     standard = np.zeros((len(way.scale), len(way.kept)))
     standard[way.kept, np.arange(len(way.kept))] = 1 / way.scale[way.kept]
     standard[way.free] = -way.free_response / way.scale[way.free][:, None]
     return standard
 
 
-class _CentredRows:
+class _CenteredRows:
     """Rows about their means, some at a time: far from 0, the rounding of a mean is not small."""
 
-    def __init__(self, X: Matrix, weight: np.ndarray, way: Scaling, centred: bool) -> None:
+    def __init__(self, X: Matrix, weight: np.ndarray, way: Scaling, centered: bool) -> None:
         self.share = weight / weight.sum()
         self._stored = X if isinstance(X, np.ndarray) else X.tocsr()
-        self._centre = way.x_mean
+        self._center = way.x_mean
         self._step = np.zeros_like(way.x_mean)
-        if centred:
+        if centered:
             self._step = sum(self.share[part] @ block for part, block in self.blocks())
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        rows = max(1, _BLOCK_ENTRIES // len(self._centre))
+        rows = max(1, _BLOCK_ENTRIES // len(self._center))
         for start in range(0, len(self.share), rows):
             part = slice(start, start + rows)
-            yield part, dense(self._stored[part]) - self._centre - self._step
+            yield part, dense(self._stored[part]) - self._center - self._step
 
 
 def _with_leverages(
-    fit: _Fit, rows: _CentredRows, lane: Standard, standard: np.ndarray, which: np.ndarray
+    fit: _Fit, rows: _CenteredRows, lane: Standard, standard: np.ndarray, which: np.ndarray
 ) -> _Fit:
     """Return the fit with `left` from the inverse at the lambdas where no spectrum tells it."""
     left = fit.left

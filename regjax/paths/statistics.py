@@ -32,7 +32,7 @@ _MOST_FOLDS = 100_000
 
 
 class SufficientStatistics(NamedTuple):
-    """Weighted means and centred second moments of `X` and `y`.
+    """Weighted means and centered second moments of `X` and `y`.
 
     They add over disjoint rows and subtract, whatever the order, so any engine that maps and
     reduces can build them, and the training rows of a fold are the total less the fold. Second

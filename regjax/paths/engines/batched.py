@@ -25,7 +25,7 @@ def gram_paths(
 ) -> list[RowsSolution]:
     """Return by lane coefficients (m, n_lambdas, q) and gaps (m, n_lambdas), infinite if unknown.
 
-    Every ninth lambda is solved from zero, the others from the line between their neighbours: the
+    Every ninth lambda is solved from zero, the others from the line between their neighbors: the
     path is piecewise linear, or nearly.
 
     Args:

@@ -1,6 +1,6 @@
 """One multi-task elastic net with a given Gram matrix: which rows of `B` are active, and where.
 
-The problem is to minimise over B (q, m), of rows B_j,
+The problem is to minimize over B (q, m), of rows B_j,
 
     scale / 2 - <cross, B> + <B, gram B> / 2 + sum_j l1_j ||B_j|| + sum_j l2_j ||B_j||^2 / 2
 
@@ -72,7 +72,7 @@ def group_gap(problem: Groups, B: np.ndarray, z: np.ndarray) -> float:
 
 
 def solve_groups(problem: Groups, start: np.ndarray, target: float) -> np.ndarray:
-    """Return the minimiser to within `target` of its objective, or the best found.
+    """Return the minimizer to within `target` of its objective, or the best found.
 
     Args:
         start: (q, m) coefficients to start from.

@@ -1,4 +1,4 @@
-"""Products of rows with Gram matrices, of which neighbouring rows share one."""
+"""Products of rows with Gram matrices, of which neighboring rows share one."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _ACTIVE, SHUT = 0.0, -np.inf
 
 
 class Design(Protocol):
-    """The columns in play of every lane, centred and of unit length or less.
+    """The columns in play of every lane, centered and of unit length or less.
 
     Attributes:
         squares: (n_lanes, n_columns).

@@ -56,7 +56,7 @@ def walk_segments(
 
     Args:
         of: (n_lanes,) which weighting of the columns is a lane's.
-        response: (n_lanes, n) centred, times the root of the weights.
+        response: (n_lanes, n) centered, times the root of the weights.
         strength: (n_lanes, p) positive factors of lambda.
         lambdas: (n_lanes, n_lambdas), descending.
         paths: (n_lanes, n_lambdas, p) zeros to be filled.

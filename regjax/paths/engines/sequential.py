@@ -64,7 +64,7 @@ def sequential_path(
         near = penalty.entries(problem, ahead).max(axis=(0, 1)) >= _NEAR * end * least
         working.choose(past[-1].any(axis=0) | near)
         goal = target if place is not None else _ROUGH * target
-        b, found, gap = _solved(working, problem, penalty, chunk, past, past_lambdas, goal)
+        b, found, gap = _solve_chunk(working, problem, penalty, chunk, past, past_lambdas, goal)
         if place is not None:
             paths[:, place : place + len(chunk)] = b.swapaxes(0, 1)
             gaps[place : place + len(chunk)] = gap
@@ -98,7 +98,7 @@ def _chunks(
         here = min(here, float(some[-1]))
 
 
-def _solved(
+def _solve_chunk(
     working: WorkingSet,
     problem: Standard,
     penalty: PathPenalty,

@@ -194,7 +194,7 @@ def with_gram(form: DataForm, lane: int) -> Standard:
     return form.lanes[lane]._replace(gram=form.columns.products(lane, every, every))
 
 
-def least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
+def gram_least_squares(lane: Standard) -> tuple[np.ndarray, np.ndarray]:
     """Return the least-squares solution of least quadratic penalty (m, q), and its gap (m,).
 
     It is where ridge regression goes as lambda goes to 0. Without a penalty the gap is known:
