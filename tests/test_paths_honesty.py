@@ -17,7 +17,7 @@ from regjax.paths import (
     statistics_of_batches,
     sufficient_statistics,
 )
-from regjax.paths._data import Columns
+from regjax.paths.data.columns import Columns
 
 
 def normal(*size, seed=0):

@@ -19,10 +19,10 @@ _PATHS = str(pathlib.Path(sys.modules["regjax.paths"].__path__[0]))
 # Files whose functions check, centre and sum data.
 _DATA = {
     "statistics.py",
-    "_input.py",
+    "inputs.py",
     "_inputs.py",
-    "_problem.py",
-    "_scales.py",
+    "standard_form.py",
+    "scales.py",
     "_lanes.py",
     "settings.py",
     "folds.py",

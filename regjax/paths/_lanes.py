@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
 from regjax.paths._penalties import PathPenalty
-from regjax.paths._problem import Standard, data_form, standard_form
 from regjax.paths._solve import solve_data, solve_statistics
 from regjax.paths._threads import MANY_ENTRIES, run_each
+from regjax.paths.data.inputs import Matrix, as_design, as_responses, as_sample_weight, dense
+from regjax.paths.data.standard_form import Standard, data_form, standard_form
 from regjax.paths.engines.solutions import LanePath
 from regjax.paths.engines.working_set import ColumnSet, MomentSet, WorkingSet
 from regjax.paths.folds import Split, as_splits

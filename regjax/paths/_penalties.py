@@ -7,12 +7,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from regjax.paths._grid import default_min_ratio, entry_lambdas, first_lambda
-from regjax.paths._problem import Standard
-from regjax.paths._rows import duality_gaps
+from regjax.paths.data.standard_form import Standard
 from regjax.paths.engines.active_set import solve_active
 from regjax.paths.engines.batched import path_rows
 from regjax.paths.engines.block import Groups, group_gap, solve_groups
 from regjax.paths.engines.factor import Factor
+from regjax.paths.engines.rows import duality_gaps
 from regjax.paths.settings import Settings
 
 _ROUNDING = 1e-14

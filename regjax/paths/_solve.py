@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from regjax.paths._penalties import PathPenalty
-from regjax.paths._problem import DataForm, Standard
 from regjax.paths._threads import MANY_ENTRIES, run_each
+from regjax.paths.data.standard_form import DataForm, Standard
 from regjax.paths.engines.active_set import extrapolated
 from regjax.paths.engines.batched import gram_paths
 from regjax.paths.engines.factor import Factor

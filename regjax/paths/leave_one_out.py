@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 
 from regjax._inputs import feature_names
-from regjax.paths._input import Matrix, as_design, as_responses, as_sample_weight, dense
 from regjax.paths._penalties import ElasticNetPenalty, lambda_grid
-from regjax.paths._problem import Scaling, Standard, data_form, standard_form
 from regjax.paths.cross_validation import certified, elastic_net_cv
+from regjax.paths.data.inputs import Matrix, as_design, as_responses, as_sample_weight, dense
+from regjax.paths.data.standard_form import Scaling, Standard, data_form, standard_form
 from regjax.paths.engines.solutions import LanePath, restored
 from regjax.paths.engines.spectral import dual_ridge, gram_ridge, resolved
 from regjax.paths.folds import Split

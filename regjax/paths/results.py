@@ -10,7 +10,7 @@ import numpy as np
 
 from regjax._inputs import namespace
 from regjax._messages import counted
-from regjax.paths._input import as_new_design
+from regjax.paths.data.inputs import as_new_design
 
 CONVERGED = 0
 NOT_CONVERGED = 1

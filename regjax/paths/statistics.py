@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regjax._inputs import refuse_traced
-from regjax.paths._input import (
+from regjax.paths._threads import MANY_ENTRIES, cores, run_each
+from regjax.paths.data.inputs import (
     Matrix,
     as_design,
     as_responses,
@@ -19,7 +20,6 @@ from regjax.paths._input import (
     dense,
     sparse_squares,
 )
-from regjax.paths._threads import MANY_ENTRIES, cores, run_each
 
 # A block of rows: as many as caches hold, but several times as many as there are columns.
 _BLOCK_BYTES = 4 * 2**20

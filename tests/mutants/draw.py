@@ -20,7 +20,7 @@ AREAS = {
     "transforms": (["transforms/*.py"], 10),
     "masks": (["masks.py"], 5),
     "conventions": (["conventions.py"], 4),
-    "paths": (["paths/[!_]*.py", "paths/_[!t]*.py", "paths/_threads.py"], 12),
+    "paths": (["paths/*.py", "paths/data/*.py", "paths/engines/*.py"], 12),
     "traced paths": (["paths/traced/*.py"], 6),
     "sweep engine": (["sweeps/lanes/*.py"], 9),
     "table sweeps": (["sweeps/*.py"], 7),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from regjax.paths._problem import Standard
-from regjax.paths._rows import Rows, RowsSolution, solve_rows
 from regjax.paths._threads import blocks, cores, run_each
+from regjax.paths.data.standard_form import Standard
 from regjax.paths.engines.grams import Grams
+from regjax.paths.engines.rows import Rows, RowsSolution, solve_rows
 
 _COARSE = 9
 # The share of open problems among these beyond which the others are left to another method.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from regjax.paths._problem import DataForm, Standard
 from regjax.paths._threads import blocks, run_each
+from regjax.paths.data.standard_form import DataForm, Standard
 from regjax.paths.engines.homotopy import GramDesign, State, Tableau, advance, read_off
 from regjax.paths.engines.homotopy_segments import IN_PLAY, walk_segments
 

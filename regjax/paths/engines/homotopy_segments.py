@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regjax.paths._data import Columns
+from regjax.paths.data.columns import Columns
 from regjax.paths.engines.homotopy import SHUT, State, Tableau, advance, read_off
 
 # Besides the most that can be active. Measured: of fewer, others pass their bounds too often.

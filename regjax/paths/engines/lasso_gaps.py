@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from regjax.paths._problem import DataForm, Standard
-from regjax.paths._rows import row_dots
+from regjax.paths.data.standard_form import DataForm, Standard
+from regjax.paths.engines.rows import row_dots
 
 
 def lasso_gram_gaps(lane: Standard, b: np.ndarray, lambdas: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from regjax.paths._penalties import PathPenalty
-from regjax.paths._problem import Standard
+from regjax.paths.data.standard_form import Standard
 from regjax.paths.engines.active_set import extrapolated
 from regjax.paths.engines.working_set import WorkingSet
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regjax.paths._problem import Standard
+from regjax.paths.data.standard_form import Standard
 
 
 class LanePath(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax.paths._problem import DataForm, Standard, rounding_of, spectral_inverse
-from regjax.paths._rows import duality_gaps
+from regjax.paths.data.standard_form import DataForm, Standard, rounding_of, spectral_inverse
 from regjax.paths.engines.batched import path_rows
+from regjax.paths.engines.rows import duality_gaps
 from regjax.paths.engines.solutions import Solutions
 
 # Columns up to which a direct solution in the kernel's place is affordable.

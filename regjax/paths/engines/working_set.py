@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from regjax.paths._data import Columns
+from regjax.paths.data.columns import Columns
 from regjax.paths.engines.factor import Factor
 from regjax.paths.engines.grams import block
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax.paths._rows import Rows, row_dots
+from regjax.paths.engines.rows import Rows, row_dots
 
 # Conjugate gradients end here in floating-point arithmetic, if not before.
 _STEPS_PER_DIMENSION = 10

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from regjax.paths._scales import Scales
+from regjax.paths.data.scales import Scales
 from regjax.paths.traced.rows import Design
 
 # The share of its variance below which a column has nothing of its own, as a power of epsilon.

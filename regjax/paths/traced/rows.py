@@ -1,4 +1,4 @@
-"""The loops of `_rows.py` in traced code: fixed shapes, and rows that are done stand still."""
+"""The loops of `engines/rows.py` in traced code: shapes are fixed, rows that are done stand still."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax.paths._rows import (
+from regjax.paths.engines.rows import (
     NEGLIGIBLE,
     SLOW,
     Conjugate,

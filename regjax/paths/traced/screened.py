@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from regjax.paths._rows import Rows, duality_gaps
+from regjax.paths.engines.rows import Rows, duality_gaps
 from regjax.paths.traced.rows import Data, Gram, solve_rows
 
 _CHUNK = 10

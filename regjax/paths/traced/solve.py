@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from regjax._arrays import Numeric
-from regjax.paths._rows import Rows, duality_gaps
+from regjax.paths.engines.rows import Rows, duality_gaps
 from regjax.paths.engines.spectral import gram_spectrum, kernel_spectrum
 from regjax.paths.traced.inputs import Arguments
 from regjax.paths.traced.rows import Data, Design, Gram, solve_rows

@@ -1,4 +1,4 @@
-"""The standard form of `_problem.py` in traced code: fixed shapes, masks in place of selections.
+"""The standard form of `data` in traced code: fixed shapes, masks in place of selections.
 
 Columns that cannot have a coefficient become 0 and stay where they are, and so do unpenalized ones
 once they are eliminated. Responses are divided by the root of their second moment, so that float32
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from regjax.paths._scales import Scales
+from regjax.paths.data.scales import Scales
 from regjax.paths.statistics import SufficientStatistics
 from regjax.paths.traced.elimination import Reduced, without_unpenalized
 from regjax.paths.traced.inputs import Arguments, Samples

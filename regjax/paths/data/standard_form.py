@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regjax.paths._data import Columns
-from regjax.paths._input import Matrix, dense, sparse_squares
-from regjax.paths._scales import Scales, is_constant
+from regjax.paths.data.columns import Columns
+from regjax.paths.data.inputs import Matrix, dense, sparse_squares
+from regjax.paths.data.scales import Scales, is_constant
 from regjax.paths.settings import Shape
 from regjax.paths.statistics import SufficientStatistics
 

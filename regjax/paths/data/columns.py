@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from regjax.paths._input import Matrix, dense
+from regjax.paths.data.inputs import Matrix, dense
 
 _BLOCK_ENTRIES = 2**22
 _CACHED = 512

@@ -1,0 +1,1 @@
+"""From the caller's data to problems of columns of unit variance."""
