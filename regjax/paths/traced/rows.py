@@ -1,4 +1,4 @@
-"""The loops of `engines/rows.py` in traced code: shapes are fixed, rows that are done stand still."""
+"""The loops of `engines/rows.py` in traced code: fixed shapes; rows that are done stand still."""
 
 from __future__ import annotations
 
