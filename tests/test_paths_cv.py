@@ -189,3 +189,24 @@ def test_a_result_says_what_was_searched():
     assert repr(one) == "CrossValidation(2 lambdas, 4 splits, lambda_=0.1, lambda_1se=0.1)"
     several = elastic_net_cv(X, np.c_[y, -y], folds=4, lambdas=[1.0, 0.1], l1_ratio=[0.5, 1.0])
     assert repr(several) == "CrossValidation(2 responses, 2 l1_ratios, 2 lambdas, 4 splits)"
+
+
+def test_splits_may_be_masks_and_numbers_of_folds_those_of_numpy():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=20)
+    splits = k_folds(20, 3)
+    masks = [tuple(np.isin(np.arange(20), rows) for rows in split) for split in splits]
+    given = [lasso_cv(X, y, folds=folds).fold_errors for folds in (splits, masks, np.int64(3), 3)]
+    for errors in given[1:]:
+        np.testing.assert_array_equal(errors, given[0])
+
+
+@pytest.mark.parametrize("folds", [5, 2, np.int64(4), [([0], [1]), ([1], [0])]])
+def test_other_folds_than_those_of_the_statistics_are_refused(folds):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 2))
+    parts = fold_statistics([(X, X[:, 0])], 3)
+    assert lasso_cv(parts, folds=3).fold_errors.shape == lasso_cv(parts).fold_errors.shape
+    with pytest.raises(ValueError, match="The 3 statistics are the folds: leave folds out, got"):
+        lasso_cv(parts, folds=folds)

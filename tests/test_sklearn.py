@@ -246,6 +246,15 @@ def test_what_is_refused_and_in_whose_words(model, says):
         getattr(linear_model, type(model).__name__)(**model.get_params()).fit(X, y)
 
 
+@pytest.mark.parametrize("alpha", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["LassoCV", "ElasticNetCV", "MultiTaskLassoCV", "RidgeCV"])
+def test_alphas_that_are_no_strengths_are_refused(name, alpha):
+    X, y = problem()
+    Y = np.c_[y, y] if name.startswith("Multi") else y
+    with pytest.raises(ValueError, match="must be finite"):
+        getattr(drop_ins, name)(alphas=[0.1, alpha]).fit(X, Y)
+
+
 def test_predictions_across_folds_take_frames_and_jobs():
     X, y = problem()
     model = drop_ins.LassoCV(n_jobs=2, verbose=0, selection="random", random_state=0)

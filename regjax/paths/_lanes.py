@@ -18,7 +18,7 @@ from regjax.paths.data.inputs import Matrix, as_design, as_responses, as_sample_
 from regjax.paths.data.standard_form import Standard, data_form, standard_form
 from regjax.paths.engines.solutions import LanePath
 from regjax.paths.engines.working_set import ColumnSet, MomentSet, WorkingSet
-from regjax.paths.folds import Split, as_splits
+from regjax.paths.folds import Split, as_splits, check_no_folds
 from regjax.paths.select import select_engine
 from regjax.paths.settings import Settings, Shape
 from regjax.paths.statistics import (
@@ -175,12 +175,11 @@ def as_lanes(X: Any, y: Any, settings: Settings) -> tuple[Lanes, bool]:
 
 
 def as_folds(
-    X: Any, y: Any, folds: int | Iterable[Split], settings: Settings
+    X: Any, y: Any, folds: int | Iterable[Split] | None, settings: Settings
 ) -> tuple[Lanes, int, bool]:
     """Return the problems of all rows and of every fold, the number of folds, and as above."""
     if y is None:
-        if folds != 5 and not (isinstance(folds, int) and folds == len(X)):
-            raise ValueError("The statistics are the folds: leave folds out.")
+        check_no_folds(X, folds)
         if settings.sample_weight is not None:
             raise ValueError("Statistics hold the weights: leave sample_weight out.")
         _check_engine(settings)

@@ -30,7 +30,7 @@ def elastic_net_cv(
     y: Any = None,
     *,
     l1_ratio: Any = 1.0,
-    folds: int | Iterable[Split] = 5,
+    folds: int | Iterable[Split] | None = None,
     **settings: Unpack[PathSettings],
 ) -> CrossValidation:
     """Return the elastic net cross-validated over lambda, and over `l1_ratio` if several are given.
@@ -39,7 +39,8 @@ def elastic_net_cv(
         X, y: as in `elastic_net_path`; or, without y, a list of `SufficientStatistics`, one for
             each fold.
         l1_ratio: one number or several.
-        folds: a number of shuffled folds, or pairs of training and test indices:
+        folds: a number of shuffled folds, 5 unless given, or pairs of training and test indices,
+            or masks:
             `k_folds(n, 5, repeats=10)`, `k_folds(n, 5, groups=patient)`,
             `time_ordered_folds(n)`, or what a splitter of scikit-learn yields.
         **settings: any of `PathSettings`, as in `elastic_net_path`. The grid of lambdas is that of
@@ -81,7 +82,7 @@ def lasso_cv(
     X: Any,
     y: Any = None,
     *,
-    folds: int | Iterable[Split] = 5,
+    folds: int | Iterable[Split] | None = None,
     **settings: Unpack[PathSettings],
 ) -> CrossValidation:
     """Return the cross-validated lasso: `elastic_net_cv` with `l1_ratio=1`; arguments are its own.
@@ -100,7 +101,7 @@ def multi_task_cv(
     Y: Any = None,
     *,
     l1_ratio: Any = 1.0,
-    folds: int | Iterable[Split] = 5,
+    folds: int | Iterable[Split] | None = None,
     **settings: Unpack[JointSettings],
 ) -> CrossValidation:
     """Return the joint elastic net cross-validated over lambda, and over several `l1_ratio`.
@@ -143,7 +144,7 @@ def _searched(
     X: Any,
     y: Any,
     penalties: list[Any],
-    folds: int | Iterable[Split],
+    folds: int | Iterable[Split] | None,
     settings: Settings,
 ) -> tuple[CrossValidation, bool]:
     """Return the choice for every problem, and whether there is one response."""

@@ -86,8 +86,11 @@ def time_ordered_folds(n_samples: int, k: int = 5) -> list[Split]:
     return [(every[:start], every[start : start + size]) for start in starts]
 
 
-def as_splits(folds: int | Iterable[Split], n_samples: int) -> list[Split]:
-    """Return the splits that `folds` stands for: a number of shuffled folds, or pairs of indices.
+def as_splits(folds: int | Iterable[Split] | None, n_samples: int) -> list[Split]:
+    """Return the splits that `folds` stands for: so many shuffled ones, 5 for None, or pairs.
+
+    Args:
+        folds: pairs of indices or of boolean masks (n_samples,).
 
     Raises:
         ValueError: if a split is empty, torn, or points outside the rows.
@@ -96,10 +99,11 @@ def as_splits(folds: int | Iterable[Split], n_samples: int) -> list[Split]:
         >>> len(as_splits(5, 20))
         5
     """
+    folds = 5 if folds is None else folds
     if isinstance(folds, int | np.integer):
         return k_folds(n_samples, int(folds))
     try:
-        splits = [(np.asarray(train), np.asarray(test)) for train, test in folds]
+        splits = [(_indices(train, n_samples), _indices(test, n_samples)) for train, test in folds]
     except (TypeError, ValueError) as error:
         raise ValueError(
             "folds must be a number of folds, or pairs of training and test indices: "
@@ -111,6 +115,21 @@ def as_splits(folds: int | Iterable[Split], n_samples: int) -> list[Split]:
         if (_times(train, n_samples, "train") & _times(test, n_samples, "test")).any():
             raise ValueError("A split trains and tests on the same rows.")
     return splits
+
+
+def check_no_folds(statistics: Any, folds: Any) -> None:
+    """Raise ValueError if `folds` asks for others than those that statistics are of."""
+    same = isinstance(folds, int | np.integer) and folds == len(statistics)
+    if folds is not None and not same:
+        raise ValueError(
+            f"The {len(statistics)} statistics are the folds: leave folds out, got {folds!r}."
+        )
+
+
+def _indices(rows: Any, n_samples: int) -> np.ndarray:
+    """Return rows as an array, a mask (n_samples,) as indices."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool and rows.shape == (n_samples,) else rows
 
 
 def _times(rows: np.ndarray, n_samples: int, what: str) -> np.ndarray:

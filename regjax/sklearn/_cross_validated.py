@@ -80,6 +80,8 @@ def _check_alphas(alphas: Any) -> None:
     if not isinstance(alphas, Integral):
         for i, alpha in enumerate(alphas):
             check_scalar(alpha, f"alphas[{i}]", Real, min_val=0.0, include_boundaries="left")
+            if not np.isfinite(alpha):
+                raise ValueError(f"alphas[{i}] == {alpha}, must be finite.")
 
 
 def _search(

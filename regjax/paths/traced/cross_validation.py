@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from regjax._arrays import root_of_squares
-from regjax.paths.folds import Split, as_splits
+from regjax.paths.folds import Split, as_splits, check_no_folds
 from regjax.paths.results import CrossValidation, chosen, first_response
 from regjax.paths.settings import Settings
 from regjax.paths.statistics import SufficientStatistics
@@ -83,7 +83,7 @@ class _Folds(NamedTuple):
 
 
 def traced_cv(
-    X: Any, y: Any, l1_ratio: Any, folds: int | Iterable[Split], settings: Settings
+    X: Any, y: Any, l1_ratio: Any, folds: int | Iterable[Split] | None, settings: Settings
 ) -> CrossValidation:
     """Return what `elastic_net_cv` returns, as JAX arrays.
 
@@ -123,10 +123,11 @@ def _fold_statistics(parts: Any, folds: Any, sample_weight: Any) -> list[Suffici
         raise ValueError(
             "y is missing: without it X must be a list of SufficientStatistics, one for each fold."
         )
-    if folds not in (5, len(parts)) or sample_weight is not None or len(parts) < 2:
+    check_no_folds(parts, folds)
+    if sample_weight is not None or len(parts) < 2:
         raise ValueError(
-            "The statistics of at least two folds are the folds and hold the weights: leave folds "
-            "and sample_weight out."
+            "The statistics of at least two folds are wanted, and hold the weights: leave "
+            "sample_weight out."
         )
     if len({part.xy.shape for part in parts}) > 1:
         raise ValueError("The statistics of the folds differ in their columns or responses.")
