@@ -68,6 +68,17 @@ def test_a_factor_serves_sets_that_differ_little(monkeypatch, l2):
     assert len(renewed) == 1
 
 
+def test_a_factor_of_far_columns_is_of_no_account():
+    """Columns that have left come back alone, and a residual of 0 is solved."""
+    gram, kept = autoregression()[:400, :400], Factor()
+    right = np.random.default_rng(0).normal(size=400)
+    for free in (np.arange(200), np.arange(200), np.arange(190), np.arange(190, 400)):
+        matrix = Principal(gram, free, np.full(len(free), 1e-3))
+        for of_set in (right[free], np.where(free < 200, right[free], 0.0), 0 * right[free]):
+            found = kept.solve(matrix, of_set, 1e-9)
+            assert np.abs(matrix @ found - of_set).max() <= 1e-8
+
+
 def test_a_factor_is_given_up_where_columns_depend_on_each_other():
     gram = autoregression()[:200, :200]
     # The second half repeats the first.

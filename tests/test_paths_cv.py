@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from quick import pairs
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import KFold
@@ -210,3 +211,5 @@ def test_other_folds_than_those_of_the_statistics_are_refused(folds):
     assert lasso_cv(parts, folds=3).fold_errors.shape == lasso_cv(parts).fold_errors.shape
     with pytest.raises(ValueError, match="The 3 statistics are the folds: leave folds out, got"):
         lasso_cv(parts, folds=folds)
+    with pytest.raises(ValueError, match="y is missing"):
+        lasso_cv(scipy.sparse.csr_array(X), folds=folds)

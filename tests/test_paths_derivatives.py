@@ -144,3 +144,21 @@ def test_errors_of_cross_validation_have_derivatives(x64):
     np.testing.assert_allclose(slope, (host[0] - host[1]) / 2e-5, rtol=1e-4)
     assert np.isfinite(by_response).all()
     assert np.any(by_response)
+
+
+@pytest.mark.slow
+def test_bounds_carry_the_coefficients_that_rest_on_them(x64):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 5))
+    y = X @ [2.0, -1.0, 1.0, 0.0, 0.0] + rng.normal(size=40)
+
+    def coef(upper):
+        bounds = {"lower": -jnp.inf, "upper": upper}
+        return elastic_net_path(X, y, l1_ratio=0.7, lambdas=[0.1], tol=1e-12, **bounds).coef[0]
+
+    upper, along = jnp.array([1.0, 1.0, 0.5, 1.0, 1.0]), jnp.array([1.0, 0.0, -0.5, 0.0, 0.0])
+    found, change = jax.jvp(coef, (upper,), (along,))
+    assert (found == upper).sum() == 2
+    step = 1e-6 * along
+    difference = (coef(upper + step) - coef(upper - step)) / 2e-6
+    np.testing.assert_allclose(change, difference, atol=1e-7)

@@ -11,7 +11,8 @@ import numpy as np
 
 # The best lambda of ridge can lie anywhere among the eigenvalues, far below where a lasso ends.
 _RIDGE_RATIO = 1e-9
-_LEAST_L1_RATIO = 1e-3
+# A share of an l1_ratio of 0 would be infinite.
+LEAST_L1_RATIO = 1e-3
 
 
 def first_lambda(entry: Any, l1_ratio: Any, xp: Any = np) -> Any:
@@ -21,7 +22,7 @@ def first_lambda(entry: Any, l1_ratio: Any, xp: Any = np) -> Any:
         entry: the minimum lambdas of the lasso at which every coefficient is 0.
         l1_ratio: one number; below 0.001 the grid is that of 0.001.
     """
-    return xp.where(entry > 0, entry, 1.0) / xp.maximum(l1_ratio, _LEAST_L1_RATIO)
+    return xp.where(entry > 0, entry, 1.0) / xp.maximum(l1_ratio, LEAST_L1_RATIO)
 
 
 def default_min_ratio(l1_ratio: Any, bounded: Any, n: Any, p: int, xp: Any = np) -> Any:

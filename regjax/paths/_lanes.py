@@ -179,11 +179,10 @@ def as_folds(
 ) -> tuple[Lanes, int, bool]:
     """Return the problems of all rows and of every fold, the number of folds, and as above."""
     if y is None:
-        check_no_folds(X, folds)
         if settings.sample_weight is not None:
             raise ValueError("Statistics hold the weights: leave sample_weight out.")
         _check_engine(settings)
-        return _of_statistics(X, settings)
+        return _of_statistics(X, folds, settings)
     design = as_design(X)
     n, p = design.shape
     responses, single = as_responses(y, n)
@@ -221,7 +220,7 @@ def _check_engine(settings: Settings) -> None:
         )
 
 
-def _of_statistics(parts: Any, settings: Settings) -> tuple[Lanes, int, bool]:
+def _of_statistics(parts: Any, folds: Any, settings: Settings) -> tuple[Lanes, int, bool]:
     is_list = isinstance(parts, list | tuple) and not isinstance(parts, SufficientStatistics)
     if not is_list or not all(isinstance(part, SufficientStatistics) for part in parts):
         raise ValueError(
@@ -229,6 +228,7 @@ def _of_statistics(parts: Any, settings: Settings) -> tuple[Lanes, int, bool]:
         )
     if len(parts) < 2:
         raise ValueError(f"Cross-validation needs at least two folds, got {len(parts)}.")
+    check_no_folds(parts, folds)
     tests = [check_statistics(part) for part in parts]
     if len({part.xy.shape for part in tests}) > 1:
         raise ValueError("The statistics of the folds differ in their columns or responses.")

@@ -36,6 +36,7 @@ def result(cls: type[T]) -> type[T]:
 
             register(type(self))
 
+    # Types cannot say that a decorator adds a method.
     cls.__post_init__ = note  # type: ignore[attr-defined]
     return dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
 

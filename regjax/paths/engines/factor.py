@@ -53,6 +53,7 @@ class Factor:
         """Return the solution of a positive definite system, to residuals of at most `slack`."""
         free = matrix.free
         if not _near(self._columns, free):
+            self._give_up()
             found = self._iterated(matrix, right, slack, len(right) // _UNKNOWNS_PER_STEP)
             last, self._last = self._last, free
             if found is not None:
@@ -111,19 +112,18 @@ class Factor:
     ) -> np.ndarray | None:
         """Return what preconditioned conjugate gradients find in some steps, or None."""
         x, residual = np.zeros_like(right), right
-        direction = self._applied(matrix, right)
-        size = residual @ direction
+        direction, size = x, 1.0
         for _ in range(steps):
-            along = matrix @ direction
-            length = size / (direction @ along)
-            x = x + length * direction
-            residual = residual - length * along
             if np.abs(residual).max() <= slack:
                 return x
             solved = self._applied(matrix, residual)
             before, size = size, residual @ solved
             direction = solved + size / before * direction
-        return None
+            along = matrix @ direction
+            length = size / (direction @ along)
+            x = x + length * direction
+            residual = residual - length * along
+        return x if np.abs(residual).max() <= slack else None
 
 
 def _near(columns: np.ndarray, free: np.ndarray) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from regjax.paths._grid import LEAST_L1_RATIO
 from regjax.paths._penalties import PathPenalty
 from regjax.paths.data.standard_form import Standard
 from regjax.paths.engines.active_set import extrapolated
@@ -24,8 +25,6 @@ _AT_ONCE = 5
 _NEAR = 0.98
 _MAX_ROUNDS = 30
 _FEWEST_NEW = 30
-# A share of an l1_ratio of 0 would let every column in.
-_LEAST_L1_RATIO = 1e-3
 # Lambdas further apart have others between them, solved roughly.
 _LEAST_STEP = 0.6
 _ROUGH = 1e3
@@ -51,7 +50,7 @@ def sequential_path(
     paths, gaps = np.zeros((m, n_lambdas, q)), np.zeros(n_lambdas)
     if not paths.size:
         return paths, gaps
-    least = max(penalty.l1_ratio, _LEAST_L1_RATIO)
+    least = max(penalty.l1_ratio, LEAST_L1_RATIO)
     z, slope = problem.cross, np.zeros((m, q))
     entry = float(penalty.entries(problem, z).max()) / least
     here = max(entry, float(lambdas[0]))

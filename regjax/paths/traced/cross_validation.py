@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -222,7 +222,8 @@ def _searched(folds: _Folds, arguments: Arguments, program: Program) -> CrossVal
 def _all_responses(folds: _Folds, arguments: Arguments, program: Program) -> CrossValidation:
     """Return the cross-validation; every field but the l1_ratios has the responses first."""
     data, lanes, tests = folds
-    p = data[0].shape[1] if data else folds.lanes.xx.shape[-1]  # type: ignore[union-attr]
+    # Without rows the lanes are statistics.
+    p = data[0].shape[1] if data else cast(SufficientStatistics, lanes).xx.shape[-1]
 
     def form(lane: Any) -> Form:
         return standard_form(lane if data is None else Samples(*data, lane), arguments)
